@@ -1,0 +1,46 @@
+"""PySniff: packets become API calls. The public names, loaded when they are used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pysniff.dissector import Dissector as Dissector
+    from pysniff.entry import Endpoint as Endpoint
+    from pysniff.entry import Entry as Entry
+    from pysniff.errors import PysniffError as PysniffError
+    from pysniff.message import Fault as Fault
+    from pysniff.packet import Packet as Packet
+    from pysniff.reading import Entries as Entries
+    from pysniff.reading import read as read
+    from pysniff.reading import sniff as sniff
+    from pysniff.sniffer import Sniffer as Sniffer
+
+_HOME = {
+    "Dissector": "dissector",
+    "Endpoint": "entry",
+    "Entries": "reading",
+    "Entry": "entry",
+    "Fault": "message",
+    "Packet": "packet",
+    "PysniffError": "errors",
+    "Sniffer": "sniffer",
+    "read": "reading",
+    "sniff": "reading",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pysniff' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"pysniff.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,334 @@
+"""The body of one message: the bytes as sent, and what they mean when somebody asks.
+
+Nothing is decoded, hashed or joined before it is touched, and what was is kept. Bytes that go past
+limits.body_bytes are not kept, but counted, hashed and decoded for their size.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pysniff.coding import CODINGS, GZIP, BadCoding, Bomb, Chain, codings
+from pysniff.limits import DEFAULT, Limits
+from pysniff.media import media, text
+from pysniff.message import Fault
+
+_JOIN = 1_024  # pieces put together at a time: a small bytes object weighs thirty times its content
+
+
+class Tail(NamedTuple):
+    """What is known of a body that is longer than what is kept. `size`: bytes after decoding."""
+
+    sha256: str
+    content_sha256: str
+    size: int
+    faults: tuple[Fault, ...] = ()
+
+
+class Body:
+    """One message's body.
+
+    `pieces`: the kept bytes without transfer coding. `encoded_size`: all bytes seen, kept or not.
+    """
+
+    _faults: tuple[Fault, ...]
+    _size: int
+
+    __slots__ = (
+        "encoded_size",
+        "_pieces",
+        "_coding",
+        "_type",
+        "_limits",
+        "_tail",
+        "_content",
+        "_size",
+        "_faults",
+    )
+
+    def __init__(
+        self,
+        pieces: bytes | Sequence[bytes],
+        encoded_size: int,
+        content_encoding: str = "",
+        content_type: str = "",
+        limits: Limits = DEFAULT,
+        tail: Tail | None = None,
+    ) -> None:
+        self._pieces = pieces
+        self.encoded_size = encoded_size
+        self._coding = content_encoding
+        self._type = content_type
+        self._limits = limits
+        self._tail = tail
+        self._content: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Body({self.encoded_size} bytes, {self.mime_type!r}, {self.encoding!r})"
+
+    @property
+    def raw(self) -> bytes:
+        """The kept bytes as they were sent, transfer coding undone, content coding not."""
+        pieces = self._pieces
+        if isinstance(pieces, bytes):
+            return pieces
+        joined = self._pieces = b"".join(pieces)
+        return joined
+
+    @property
+    def content(self) -> bytes:
+        """The kept bytes with content coding undone; what decodes where the coding is broken or cut."""
+        if self._content is None:
+            self._decode()
+        assert self._content is not None
+        return self._content
+
+    @property
+    def size(self) -> int:
+        """Bytes after content decoding, kept or not, up to limits.decoded_bytes."""
+        if self._content is None:
+            self._decode()
+        return self._size
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What went wrong in decoding: kinds truncated and malformed."""
+        if self._content is None:
+            self._decode()
+        return self._faults
+
+    @property
+    def truncated(self) -> bool:
+        """Whether more was seen, or comes out, than is kept."""
+        return self.encoded_size > len(self.raw) or self.size > len(self.content)
+
+    @property
+    def encoding(self) -> str:
+        """The content coding, lower case, or ""."""
+        coding = self._coding.strip().lower()
+        return "" if coding == "identity" else coding
+
+    @property
+    def mime_type(self) -> str:
+        """The media type, lower case, without parameters, or ""."""
+        return media(self._type).mime_type
+
+    @property
+    def is_text(self) -> bool:
+        return text(self.content, media(self._type), cut=self.truncated) is not None
+
+    @property
+    def text(self) -> str:
+        """The content as text, "" where it is binary."""
+        return text(self.content, media(self._type), cut=self.truncated) or ""
+
+    def json(self) -> Any:
+        """The content as JSON; raise ValueError where it is not."""
+        try:
+            return json.loads(self.text if self.is_text else self.content)
+        except RecursionError:
+            raise ValueError("JSON is nested too deep") from None
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal hash of all bytes as sent, also of those that are not kept."""
+        return self._tail.sha256 if self._tail else hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def content_sha256(self) -> str:
+        """Hexadecimal hash of the decoded bytes, also of those that are not kept, up to limits.decoded_bytes."""
+        if self._tail:
+            return self._tail.content_sha256
+        if self.size == len(self.content):
+            return hashlib.sha256(self.content).hexdigest()
+        counter = _Counter(self._coding, self._limits)
+        counter.add(self.raw)
+        return counter.content_sha256
+
+    def to_dict(self, limit: int) -> dict[str, Any]:
+        """The contract's record: at most `limit` bytes of content, cut where a character ends."""
+        content = self._content
+        if content is None:
+            if not self._coding and self._tail is None:
+                # The commonest body by far: kept whole, or nearly, and not encoded.
+                self._content = content = self.raw
+                self._size = self.encoded_size
+                self._faults = ()
+            else:
+                content = self.content
+        size = self._size
+        kind = media(self._type)
+        cut = size > len(content) or self.encoded_size > len(self.raw)
+        if len(content) > limit:
+            content = content[: max(limit, 0)]
+            cut = True
+        record: dict[str, Any] = {
+            "size": size,
+            "encoded_size": self.encoded_size,
+            "mime_type": kind.mime_type,
+            "encoding": self.encoding if self._coding else "",
+        }
+        decoded = text(content, kind, cut=cut) if content else ""
+        if decoded is None:
+            record["base64"] = base64.b64encode(content).decode("ascii")
+        else:
+            record["text"] = decoded
+        record["truncated"] = cut
+        return record
+
+    def _decode(self) -> None:
+        raw = self.raw
+        names = codings(self._coding) if self._coding else []
+        if not names or not raw:
+            self._content = raw
+            self._size = self.encoded_size
+            self._faults = () if names is not None else _unknown(self._coding)
+        elif names == [GZIP] and self._decode_gzip(raw):
+            pass
+        else:
+            self._decode_chain(raw, names)
+        if self._tail is not None:
+            self._size = self._tail.size
+            self._faults = self._tail.faults
+
+    def _decode_gzip(self, raw: bytes) -> bool:
+        """The usual case, one whole member, in one call; False where it is anything else."""
+        inflate = zlib.decompressobj(31)
+        try:
+            content = inflate.decompress(raw, self._limits.body_bytes)
+        except zlib.error:
+            return False
+        if not inflate.eof or inflate.unused_data:
+            return False
+        self._content = content
+        self._size = len(content)
+        self._faults = ()
+        return True
+
+    def _decode_chain(self, raw: bytes, names: list[str]) -> None:
+        counter = _Counter(self._coding, self._limits, keep=True)
+        counter.add(raw)
+        self._content = b"".join(counter.kept)
+        self._size = counter.size
+        self._faults = counter.faults()
+        if not counter.size and counter.broken:
+            # Nothing of it is in that coding: servers do mislabel plain bodies. Show what was sent.
+            self._content = raw
+            self._size = len(raw)
+
+
+def _unknown(coding: str) -> tuple[Fault, ...]:
+    if coding.count(",") >= CODINGS:
+        return (Fault("malformed", f"more than {CODINGS} content codings"),)
+    return ()
+
+
+class _Counter:
+    """Decodes a body that arrives in pieces and keeps its size and hash; with `keep`, its first bytes."""
+
+    def __init__(self, content_encoding: str, limits: Limits, keep: bool = False) -> None:
+        names = codings(content_encoding)
+        self.size = 0
+        self.kept: list[bytes] = []
+        self.broken: Fault | None = None
+        self._chain: Chain | None = None
+        try:
+            self._chain = Chain(names, limits.decoded_bytes) if names else None
+        except BadCoding as error:
+            self.broken = Fault("malformed", str(error))
+        self._room = limits.body_bytes if keep else 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def content_sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, piece: bytes) -> None:
+        if self.broken is not None:
+            return
+        if self._chain is None:
+            self._take(piece)
+            return
+        try:
+            for block in self._chain.feed(piece):
+                self._take(block)
+        except Bomb as error:
+            self.broken = Fault("truncated", str(error))
+        except BadCoding as error:
+            self.broken = Fault("malformed", f"content coding: {error}")
+
+    def _take(self, block: bytes) -> None:
+        self.size += len(block)
+        self._hash.update(block)
+        if self._room > 0:
+            self.kept.append(block[: self._room])
+            self._room -= len(block)
+
+    def faults(self) -> tuple[Fault, ...]:
+        if self.broken is not None:
+            return (self.broken,)
+        if self._chain is not None and not self._chain.done:
+            return (Fault("truncated", "the content coding ends early"),)
+        return ()
+
+
+class BodyBuilder:
+    """Collects the body of a message that is arriving; add() costs an append and an addition."""
+
+    __slots__ = ("size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_counter")
+
+    def __init__(self, limits: Limits = DEFAULT, content_encoding: str = "", content_type: str = "") -> None:
+        self.size = 0
+        self._limits = limits
+        self._most = limits.body_bytes
+        self._coding = content_encoding
+        self._type = content_type
+        self._pieces: list[bytes] = []
+        self._joined: list[bytes] = []
+        self._counter: _Counter | None = None
+
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes, transfer coding undone."""
+        self.size += len(piece)
+        if self.size > self._most:
+            self._count(piece)
+        else:
+            self._pieces.append(piece)
+            if len(self._pieces) == _JOIN:
+                self._joined.append(b"".join(self._pieces))
+                self._pieces.clear()
+
+    def body(self) -> Body:
+        """The body so far; what is added later leaves it alone."""
+        pieces: bytes | list[bytes]
+        if not self._joined and len(self._pieces) < 2:
+            pieces = self._pieces[0] if self._pieces else b""
+        else:
+            pieces = [*self._joined, *self._pieces]
+        tail = None
+        counter = self._counter
+        if counter is not None:
+            # A decoder that is not done is only waiting: the message may still be arriving.
+            faults = counter.faults()
+            tail = Tail(self._hash.hexdigest(), counter.content_sha256, counter.size, faults)
+        return Body(pieces, self.size, self._coding, self._type, self._limits, tail)
+
+    def _count(self, piece: bytes) -> None:
+        """Past the limit: keep what still fits, hash and count all of it."""
+        counter = self._counter
+        if counter is None:
+            self._hash = hashlib.sha256()
+            self._counter = counter = _Counter(self._coding, self._limits)
+            for kept in (*self._joined, *self._pieces):
+                self._hash.update(kept)
+                counter.add(kept)
+            room = self._most - (self.size - len(piece))
+            if room:
+                self._pieces.append(piece[:room])
+        self._hash.update(piece)
+        counter.add(piece)

@@ -1,0 +1,121 @@
+"""What stands under an entry's line: heads with -v; bodies, gaps and faults in words with -vv.
+
+`>` is what the client sent, `<` what came back, `!` what is odd about it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pysniff.cli.terminal import Terminal, visible
+
+if TYPE_CHECKING:
+    from pysniff.entry import Entry
+    from pysniff.message import Message
+
+HEX_BYTES = 256  # of a binary body shown: 16 lines
+_indenting = json.JSONEncoder(ensure_ascii=False, indent=2)
+
+
+def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterator[str]:
+    """Lines for one entry; bodies up to `body_limit` bytes, or none where it is None."""
+    for mark, style, message in ((">", "blue", entry.request), ("<", "magenta", entry.response)):
+        if message is None:
+            continue
+        prefix = "    " + terminal.paint(mark, style) + " "
+        record = message.to_dict(body_limit or 0)
+        for text in head_lines(record, entry):
+            yield prefix + visible(text)
+        if body_limit is not None:
+            for text in body_lines(record, message):
+                yield prefix + visible(text)
+    if body_limit is not None:
+        for fault in entry.faults:
+            size = f" ({fault.bytes:,} bytes)" if fault.bytes else ""
+            yield "    " + terminal.paint(f"! {visible(fault.kind)}: {visible(fault.message)}{size}", "yellow")
+
+
+def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
+    """The head as the protocol writes it, or each field of the record on its own line."""
+    if "headers" not in record:
+        for name, value in record.items():
+            if name != "body" and value not in (None, "", [], {}):
+                yield f"{name}: {value if isinstance(value, str) else _compact(value)}"
+        return
+    for interim in record.get("interim") or ():
+        if isinstance(interim, Mapping):
+            yield from _http_head(interim, entry.version)
+    yield from _http_head(record, entry.version)
+    trailers: Sequence[Sequence[str]] = record.get("trailers") or ()
+    if trailers:
+        yield ""
+        for name, value in trailers:
+            yield f"{name}: {value}"
+
+
+def _http_head(record: Mapping[str, Any], version: str) -> Iterator[str]:
+    if "method" in record:
+        yield f"{record['method']} {record.get('url', '')} HTTP/{version}"
+    else:
+        yield f"HTTP/{version} {record.get('status', '')} {record.get('reason', '')}".rstrip()
+    for name, value in record.get("headers") or ():
+        yield f"{name}: {value}"
+
+
+def body_lines(record: Mapping[str, Any], message: Message) -> Iterator[str]:
+    """The body after an empty line: JSON indented, other text as it is, binary as a hex dump of its beginning."""
+    body = record.get("body")
+    if not isinstance(body, Mapping) or not body.get("size"):
+        return
+    yield ""
+    size: int = body["size"]
+    if "base64" in body:
+        data = base64.b64decode(body["base64"])
+        yield from hex_lines(data[:HEX_BYTES])
+        shown = min(len(data), HEX_BYTES)
+    else:
+        text: str = body.get("text", "")
+        yield from text_lines(text, str(body.get("mime_type", "")))
+        shown = len(text.encode("utf-8", "surrogatepass"))
+        # Not all charsets take as many bytes as UTF-8: whether something is missing is the body's to say.
+        if not body.get("truncated"):
+            return
+    if shown < size or body.get("truncated"):
+        yield f"... {shown:,} of {size:,} bytes shown"
+
+
+def text_lines(text: str, mime_type: str) -> Iterator[str]:
+    if mime_type.endswith("json"):
+        text = indented(text)
+    for line in text.split("\n"):
+        yield line.removesuffix("\r").expandtabs(8)
+
+
+def indented(text: str) -> str:
+    """JSON text indented, or as it is where it is cut, is no JSON, or nests so deep that spaces would bury it."""
+    room = 4 * len(text) + 4096
+    pieces = []
+    try:
+        for piece in _indenting.iterencode(json.loads(text)):
+            pieces.append(piece)
+            room -= len(piece)
+            if room < 0:
+                return text
+    except (ValueError, RecursionError):
+        return text
+    return "".join(pieces)
+
+
+def hex_lines(data: bytes) -> Iterator[str]:
+    """As `xxd`: offset, bytes, and the printable ones of ASCII."""
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{at:08x}  {row[:8].hex(' '):23}  {row[8:].hex(' '):23}  {text}"
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,29 @@
+"""`pysniff doctor`: whether live capture works here, and what to do where it does not."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pysniff.cli.terminal import terminal, visible
+
+
+@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+def doctor() -> int:
+    """Check whether this machine can capture, and say what to do where it cannot.
+
+    Exits 0 if live capture works, 5 if a privilege is missing, 2 if there is no interface.
+    """
+    # Loaded here: whoever sniffs does not need ctypes and subprocess.
+    from pysniff.cli import checks
+
+    look = terminal(sys.stdout)
+    colours = {checks.Verdict.FINE: "green", checks.Verdict.NOTE: "yellow", checks.Verdict.BAD: "red"}
+    code, findings = checks.examine()
+    for check in findings:
+        mark = look.paint(check.verdict.value, colours[check.verdict])
+        click.echo(f"{mark}  {check.name:<15}{visible(check.text)}")
+        if check.remedy:
+            click.echo(f"{'':19}-> {visible(check.remedy)}")
+    return code

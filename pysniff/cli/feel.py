@@ -1,0 +1,66 @@
+"""What a person sees while nothing is to be seen: who listens, and why no line comes. stderr, terminals only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Timer
+from typing import TYPE_CHECKING
+
+import click
+
+from pysniff.cli.terminal import visible
+
+if TYPE_CHECKING:
+    from pysniff.ledger import Ledger
+
+PATIENCE = 10.0  # seconds
+
+
+def listening(interfaces: Sequence[str]) -> None:
+    click.echo(f"listening on {', '.join(map(visible, interfaces)) or 'no interface'} ... Ctrl-C stops", err=True)
+
+
+def quiet_hint(ledger: Ledger) -> str:
+    """Why nothing was shown so far, or "" where something was."""
+    if ledger.requests or ledger.responses or ledger.alone or ledger.unrecognised:
+        return ""
+    if not ledger.packets:
+        return "no packets yet (pysniff -D lists the interfaces; a capture filter may let none through)"
+    return (
+        f"{ledger.packets:,} packets but no known protocol yet"
+        " (conversations nobody recognises are shown when they end; -d forces a protocol on a port)"
+    )
+
+
+class Notices:
+    """Tells what the source notes while it runs: an interface that went away, a file that was replaced."""
+
+    def __init__(self, notices: Sequence[str]) -> None:
+        self._notices = notices
+        self._told = 0
+
+    def tell(self) -> None:
+        while self._told < len(self._notices):
+            click.echo(f"pysniff: {visible(self._notices[self._told])}", err=True)
+            self._told += 1
+
+
+class QuietHint:
+    """Says once, after PATIENCE, why it is quiet."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._timer = Timer(PATIENCE, self._tell)
+        self._timer.daemon = True
+
+    def __enter__(self) -> QuietHint:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _tell(self) -> None:
+        hint = quiet_hint(self._ledger)
+        if hint:
+            click.echo(f"pysniff: {hint}", err=True)

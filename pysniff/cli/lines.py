@@ -1,0 +1,176 @@
+"""Entries for people: one aligned line each, details under it with -v.
+
+20:00:00.123  10.0.0.7:51022 -> 10.0.0.9:8080  http   GET /cart        200      17 B   1.8 ms
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from time import localtime, strftime
+from typing import TYPE_CHECKING
+
+from pysniff.cli.details import details
+from pysniff.cli.terminal import Terminal, cells, cut, pad, visible
+from pysniff.limits import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pysniff.cli.output import Output
+    from pysniff.entry import Endpoint, Entry
+    from pysniff.message import Message
+
+OPEN_REMEMBERED = 65_536  # open entries whose closing line says so; as many as conversations (limits.py)
+SUMMARY_LEAST = 16  # columns a summary keeps on the narrowest terminal
+ENDS_MOST = 48  # columns: most IPv4 pairs take 40, a long IPv6 pair juts out instead of widening every line
+
+
+class Lines:
+    """Writes entries as lines; columns grow with what they have to hold, and never shrink."""
+
+    def __init__(self, output: Output, terminal: Terminal, verbosity: int, body_limit: int) -> None:
+        self._output = output
+        self._terminal = terminal
+        self._verbosity = verbosity
+        self._body_limit = body_limit
+        self._ends = 30
+        self._protocol = 5
+        self._summary = 32
+        self._status = 7
+        self._open: OrderedDict[str, None] = OrderedDict()
+
+    def show(self, entries: Iterable[Entry]) -> None:
+        self._output.write(self._texts(entries))
+
+    def close(self) -> None:
+        self._output.flush()
+
+    def _texts(self, entries: Iterable[Entry]) -> Iterator[bytes]:
+        width = self._terminal.width()
+        body_limit = self._body_limit if self._verbosity > 1 else None
+        for entry in entries:
+            yield _encoded(self._line(entry, width))
+            if self._verbosity:
+                for text in details(entry, self._terminal, body_limit):
+                    yield _encoded(text)
+
+    def _line(self, entry: Entry, width: int | None) -> str:
+        paint = self._terminal.paint
+        clock = local_time(entry.time_ns)
+        ends = f"{endpoint(entry.src)} -> {endpoint(entry.dst)}"
+        self._ends = max(self._ends, min(cells(ends), ENDS_MOST))
+        protocol = visible(entry.protocol)
+        self._protocol = max(self._protocol, min(cells(protocol), 12))
+        status = visible(entry.status) or "-"
+        self._status = max(self._status, min(cells(status), 16))
+        tail = f"{size(wire_size(entry)):>8}  {duration(entry.elapsed_time):>8}"
+        marks = self._marks(entry)
+
+        fixed = len(clock) + max(self._ends, cells(ends)) + self._protocol + self._status + len(tail) + 10
+        summary = visible(entry.summary)
+        if width is None:
+            self._summary = max(self._summary, min(cells(summary), 48))
+        else:
+            room = max(SUMMARY_LEAST, width - fixed - (cells(marks) + 2 if marks else 0))
+            summary = cut(summary, room, self._terminal.ellipsis)
+            self._summary = min(room, max(self._summary, cells(summary)))
+
+        line = "  ".join(
+            (
+                paint(clock, "dim"),
+                pad(ends, self._ends),
+                paint(pad(protocol, self._protocol), "cyan"),
+                pad(summary, self._summary),
+                paint(pad(status, self._status), *status_styles(entry)),
+                paint(tail, "dim"),
+            )
+        )
+        return f"{line}  {paint(marks, 'yellow')}" if marks else line
+
+    def _marks(self, entry: Entry) -> str:
+        """What is not as it should be, and whether this line is the first or the last of a long call."""
+        marks = list(dict.fromkeys(f"!{visible(fault.kind)}" for fault in entry.faults))
+        if entry.state == "open":
+            seen = entry.id in self._open
+            self._open[entry.id] = None
+            if len(self._open) > OPEN_REMEMBERED:
+                self._open.popitem(last=False)
+            marks.insert(0, "(still open)" if seen else "(open)")
+        elif self._open and entry.id in self._open:
+            del self._open[entry.id]
+            marks.insert(0, "(closes the open one)")
+        return " ".join(marks)
+
+
+def _encoded(text: str) -> bytes:
+    return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=16)
+def _clock(seconds: int) -> str:
+    try:
+        return strftime("%H:%M:%S", localtime(seconds))
+    except (OverflowError, ValueError, OSError):  # a capture may claim any year
+        return "--:--:--"
+
+
+def local_time(time_ns: int) -> str:
+    """HH:MM:SS.mmm where the user is."""
+    seconds, fraction = divmod(time_ns, SECOND)
+    return f"{_clock(seconds)}.{fraction // 1_000_000:03d}"
+
+
+def endpoint(end: Endpoint) -> str:
+    """name:port, 10.0.0.9:8080 or [::1]:53."""
+    return f"{visible(end.name)}:{end.port}" if end.name else str(end)
+
+
+def wire_size(entry: Entry) -> int:
+    """Bytes of what came back, or of what was sent where nothing did: of the body if the protocol has one."""
+    if entry.protocol in ("tcp", "udp"):
+        return _message_size(entry.request) + _message_size(entry.response)
+    return _message_size(entry.response if entry.response is not None else entry.request)
+
+
+def _message_size(message: Message | None) -> int:
+    if message is None:
+        return 0
+    body = getattr(message, "body", None)
+    encoded: int | None = getattr(body, "encoded_size", None)
+    return message.size if encoded is None else encoded
+
+
+def size(count: int) -> str:
+    """Bytes in at most four digits: 17 B, 1.7 kB, 230 MB."""
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, ["TB", "GB", "MB", "kB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        units.pop()
+    return f"{value:.1f} {units[-1]}" if value < 9.95 else f"{value:.0f} {units[-1]}"
+
+
+def duration(microseconds: int | None) -> str:
+    """834 us, 1.8 ms, 23 ms, 2.31 s, 12m05s; "-" where nothing was answered."""
+    if microseconds is None:
+        return "-"
+    if microseconds < 1000:
+        return f"{microseconds} us"
+    if microseconds < 999_500:
+        milliseconds = microseconds / 1000
+        return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1_000_000:.2f} s"
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+
+
+def status_styles(entry: Entry) -> tuple[str, ...]:
+    if entry.response is None:
+        return ("yellow",)
+    if not entry.ok:
+        return ("red", "bold")
+    return ("cyan",) if entry.status[:1] == "3" else ("green",)

@@ -1,0 +1,126 @@
+"""What options mean: sizes, ports to protocols, capture filters; errors say what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import click
+
+from pysniff.errors import OptionError
+
+if TYPE_CHECKING:
+    IntType = click.ParamType[int]
+    FloatType = click.ParamType[float]
+else:  # generic since click 8.4
+    IntType = FloatType = click.ParamType
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_UNITS |= {f"{unit}ib": factor for unit, factor in list(_UNITS.items()) if unit in "kmg" and unit}
+_UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SniffOptions:
+    """Everything `pysniff sniff` was asked for."""
+
+    interfaces: tuple[str, ...]
+    files: tuple[str, ...]
+    follow: bool
+    bpf: str
+    write: str | None
+    json: bool
+    verbosity: int
+    quiet: bool
+    count: int | None
+    duration: float | None
+    decode_as: dict[tuple[str, int], str]
+    body_limit: int
+    strict: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether packets come as they happen, so that what they say is shown at once."""
+        return not self.files or self.follow or "-" in self.files
+
+
+def check(options: SniffOptions) -> None:
+    """Raise OptionError where options contradict each other."""
+    if options.interfaces and options.files:
+        raise OptionError("-i and -r exclude each other", hint="capture live, or read files")
+    if options.follow and not options.files:
+        raise OptionError("--follow needs a file", hint="name one with -r; live capture goes on anyway")
+    if options.follow and len(options.files) > 1:
+        raise OptionError("--follow reads one file", hint="several cannot be merged while they grow")
+    if options.files.count("-") > 1:
+        raise OptionError("standard input can be read once", hint="give -r - once")
+    if options.write == "-" and options.json:
+        raise OptionError("-w - and --json both write to standard output", hint="write the packets to a file")
+
+
+class Size(IntType):
+    """Bytes: 0, 65536, 64k, 1MiB, 1MB (k, M, G and KiB, MiB, GiB are powers of 1024; kB, MB, GB of 1000)."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", value.strip(), re.ASCII)
+        if match is None or match[2].lower() not in _UNITS:
+            self.fail(f"{value!r} is not a size: give bytes, or 64k, 1MiB, 1MB", param, ctx)
+        factor = _UNITS[match[2].lower()]
+        return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+
+
+class Seconds(FloatType):
+    """A time: 10, 0.5, 500ms, 10s, 5m, 1h."""
+
+    name = "seconds"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|)", value.strip(), re.ASCII)
+        seconds = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[match[2]] if match else 0.0
+        if seconds <= 0:
+            self.fail(f"{value!r} is not a time: give seconds above 0, or 500ms, 5m, 1h", param, ctx)
+        return seconds
+
+
+def decode_as(rules: Iterable[str], protocols: Sequence[tuple[str, str]]) -> dict[tuple[str, int], str]:
+    """`tcp.port==9000,redis` as {("tcp", 9000): "redis"}; `protocols` are the known (transport, name) pairs."""
+    table: dict[tuple[str, int], str] = {}
+    for rule in rules:
+        match = re.fullmatch(r"\s*(tcp|udp)\.port\s*==\s*(\d{1,5})\s*,\s*([\w.-]+)\s*", rule, re.ASCII | re.IGNORECASE)
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise OptionError(f"-d {rule}: not a rule", hint="write it as -d tcp.port==9000,redis")
+        transport, name = match[1].lower(), match[3].lower()
+        if (transport, name) not in protocols:
+            raise OptionError(
+                f"-d {rule}: {_unknown(transport, name, protocols)}", hint=_nearest(transport, name, protocols)
+            )
+        table[transport, int(match[2])] = name
+    return table
+
+
+def _unknown(transport: str, name: str, protocols: Sequence[tuple[str, str]]) -> str:
+    if any(known == name for _, known in protocols):
+        return f"{name} does not run over {transport}"
+    return f"no protocol {name}"
+
+
+def _nearest(transport: str, name: str, protocols: Sequence[tuple[str, str]]) -> str:
+    names = sorted({known for over, known in protocols if over == transport})
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"over {transport} there is {', '.join(names) or 'none'}"
+
+
+def capture_filter(option: str | None, words: Sequence[str]) -> str:
+    """The BPF expression, given with -f or as the words that are left."""
+    if option is not None and words:
+        raise OptionError("a capture filter both with -f and as words", hint="give it once")
+    return option.strip() if option is not None else " ".join(words).strip()

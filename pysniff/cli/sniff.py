@@ -1,0 +1,151 @@
+"""`pysniff sniff`, which is also what `pysniff` does without a subcommand: its options."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from pysniff.cli.options import Seconds, Size, SniffOptions, capture_filter, check, decode_as
+from pysniff.errors import FilterError
+from pysniff.limits import MIB
+
+EXAMPLES = """\b
+Examples:
+  pysniff -i lo                          calls on the loopback interface, as they happen
+  pysniff tcp port 8080                  every interface, with a capture filter
+  pysniff -r shop.pcap                   calls in a file
+  pysniff -r shop.pcap -vv               with heads and bodies
+  pysniff -r shop.pcap --json | jq .     one JSON object a line
+  pysniff -r a.pcap -r b.pcap.gz         two files, merged by time
+  tcpdump -w - | pysniff -r -            packets from standard input
+  pysniff -i lo -q -w calls.pcapng       raw packets into a file
+"""
+
+
+@click.command("sniff", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-i",
+    "--interface",
+    "interfaces",
+    multiple=True,
+    metavar="NAME",
+    help="Capture live here; repeatable, `any` too. Without -i and -r: on every interface.",
+)
+@click.option("-D", "--list-interfaces", is_flag=True, help="List the interfaces and exit.")
+@click.option(
+    "-r",
+    "--read",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Read pcap or pcapng, plain, gzip or zstd; - is standard input. Several are merged by time.",
+)
+@click.option("--follow", is_flag=True, help="Keep reading a file that grows.")
+@click.option(
+    "-f", "--capture-filter", "bpf", metavar="BPF", help="Capture filter, as of tcpdump; also as trailing words."
+)
+@click.option(
+    "-w",
+    "--write",
+    metavar="FILE",
+    help="Write the raw packets that match the capture filter: .pcap, .pcapng,"
+    " or - for pcapng to standard output, which then shows no entries.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "-v",
+    "--verbose",
+    "verbosity",
+    count=True,
+    help="Heads under each entry and the ledger at the end; -vv: bodies and faults too.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no entries, progress or hints.")
+@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N entries.")
+@click.option(
+    "--duration",
+    type=Seconds(),
+    metavar="SECONDS",
+    help="Stop after a time (also 500ms, 5m, 1h): on the clock when live, in packet time when reading.",
+)
+@click.option(
+    "-d",
+    "--decode-as",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    help="Force a protocol on a port: tcp.port==9000,redis; repeatable.",
+)
+@click.option(
+    "--body-limit",
+    type=Size(),
+    default=MIB,
+    metavar="SIZE",
+    help="Bytes shown of each body, 1MiB unless told: 64k, 2MB, 0. Size and hash cover all of it.",
+)
+@click.option("--strict", is_flag=True, help="Exit 20 where any byte was lost or not understood.")
+@click.argument("words", nargs=-1, metavar="[BPF]...")
+def sniff(
+    interfaces: tuple[str, ...],
+    list_interfaces: bool,
+    files: tuple[str, ...],
+    follow: bool,
+    bpf: str | None,
+    write: str | None,
+    as_json: bool,
+    verbosity: int,
+    quiet: bool,
+    count: int | None,
+    duration: float | None,
+    rules: tuple[str, ...],
+    body_limit: int,
+    strict: bool,
+    words: tuple[str, ...],
+) -> int:
+    """Show the API calls on interfaces or in capture files.
+
+    A line is a call: time, client -> server, protocol, what was asked, status, size, latency.
+    """
+    if list_interfaces:
+        from pysniff.cli.interfaces import print_interfaces
+
+        print_interfaces()
+        return 0
+    options = SniffOptions(
+        interfaces=interfaces,
+        files=files,
+        follow=follow,
+        bpf=capture_filter(bpf, words),
+        write=write,
+        json=as_json,
+        verbosity=verbosity,
+        quiet=quiet,
+        count=count,
+        duration=duration,
+        decode_as=decode_as(rules, protocols()) if rules else {},
+        body_limit=body_limit,
+        strict=strict,
+    )
+    check(options)
+    from pysniff.cli.run import run
+
+    try:
+        return run(options)
+    except FilterError as error:
+        raise FilterError(error.message, hint=_command_meant(words) or error.hint) from None
+
+
+def _command_meant(words: tuple[str, ...]) -> str:
+    """A misspelt subcommand arrives as a capture filter of one word."""
+    parent = click.get_current_context().parent
+    if len(words) != 1 or parent is None or not isinstance(parent.command, click.Group):
+        return ""
+    near = get_close_matches(words[0], list(parent.command.commands), n=1)
+    return f"did you mean pysniff {near[0]}?" if near else ""
+
+
+def protocols() -> list[tuple[str, str]]:
+    """Known (transport, name) pairs, plugins included."""
+    from pysniff import dissectors
+
+    return [(transport, dissector.protocol) for transport, known in dissectors.known().items() for dissector in known]

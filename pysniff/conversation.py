@@ -1,0 +1,419 @@
+"""Two halves that talk: finds their protocol, feeds its dissector, contains what goes wrong.
+
+Every byte given here ends in an entry, in a reason of the ledger, or is still waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from pysniff.core import Core
+from pysniff.detect import Chunk, Detection, Found
+from pysniff.dissector import Dissector, Malformed, Output, Switch, Undecoded
+from pysniff.entry import Entry, Flow, place
+from pysniff.ledger import count
+from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
+from pysniff.pairing import Pairs
+from pysniff.unrecognised import Transfer
+
+# Protocols inside protocols, and fresh starts after Malformed, before a conversation is left alone.
+_STAGES = 16
+
+
+class Half(Protocol):
+    """What a conversation knows of the half that feeds it."""
+
+    side: Side
+    # What came since skip().
+    packets: int
+    bytes: int
+    first: int
+    last: int
+
+    def skip(self) -> None:
+        """Count from now on instead of feeding the conversation."""
+
+    def slow(self) -> None:
+        """Set Pairs.acked with everything that is fed, until the pairs are synchronised."""
+
+    def offset(self) -> int:
+        """Bytes of this half so far, gaps included."""
+
+    def progress(self) -> int:
+        """Changes when something new arrived."""
+
+
+class Conversation:
+    """One TCP connection, or one pair of UDP ports."""
+
+    __slots__ = (
+        "flow", "halves", "pairs", "quiet", "mark", "closed",
+        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_shown",
+        "_transfer", "_faults", "_conflicts", "_moved",
+    )  # fmt: skip
+
+    def __init__(self, core: Core, flow: Flow, halves: tuple[Half, Half], *, oriented: bool, midstream: bool) -> None:
+        self.flow = flow
+        self.halves = halves  # client, server; the first sender counts as the client until it is known better
+        self.pairs = Pairs(core, flow, midstream and flow.transport == "tcp")
+        self.quiet = 0  # idle checks in a row that saw nothing new
+        self.mark = 0  # what the last one saw
+        self.closed = False
+        self._core = core
+        self._detection: Detection | None = Detection(core, flow.transport, oriented=oriented, midstream=midstream)
+        self._dissector: Dissector | None = None
+        self._base = [0, 0]  # where in each half the current protocol began
+        self._unfed = [0, 0]  # bytes of each half that came and are fed later
+        self._ended = [False, False]
+        self._stages = 0
+        self._armed = False
+        self._shown: dict[str, int] = {}  # open entries by position, with the time of their last byte
+        self._transfer: tuple[Transfer, Transfer] | None = None
+        self._faults: tuple[Fault, ...] = ()  # of the Transfer
+        self._conflicts = [0, 0]
+        self._moved = True  # messages need their positions moved or a fault added
+        core.ledger.conversations += 1
+        core.ledger.conversations_open += 1
+
+    def feed(self, side: Side, data: bytes, at: int) -> None:
+        """The next bytes of one half, or one datagram."""
+        if not self._armed:
+            self._arm(at)
+        dissector = self._dissector
+        if dissector is None:
+            self._look(Chunk(side, data, at))
+            return
+        try:
+            outputs = dissector.feed(side, data, at)
+            if not outputs:
+                return
+            if self._moved:
+                self._take(outputs, at)
+            else:
+                add = self.pairs.add
+                for output in outputs:
+                    if isinstance(output, tuple):
+                        self._take((output,), at)
+                    else:
+                        add(output)
+        except Malformed as problem:
+            self._fail(str(problem), at)
+        except Exception as problem:  # a dissector's bug ends its work on this conversation, no more
+            self._broken(problem, at)
+
+    def gap(self, side: Side, size: int, at: int) -> None:
+        """Bytes of one half were lost."""
+        ledger = self._core.ledger
+        dissector = self._dissector
+        if dissector is None:
+            ledger.gap_unrecognised += size
+            if self._detection is not None:
+                self._detection.lose(side)
+            return
+        ledger.gap_dissected += size
+        self._lost(side)
+        self._run(lambda: dissector.gap(side, size, at), at)
+
+    def conflict(self, side: Side, size: int) -> None:
+        """A repetition had other bytes than the first transmission, which stands."""
+        self._core.ledger.conflicts += 1
+        self._conflicts[side] += size
+        self._settle()
+
+    def end(self, side: Side, at: int) -> None:
+        """One half has ended."""
+        dissector = self._dissector
+        if self._ended[side]:
+            return
+        self._ended[side] = True
+        if dissector is not None:
+            self._run(lambda: dissector.close(side, at), at)
+
+    def close(self, at: int, reason: str) -> None:
+        """Both halves are over: everything still open becomes an entry."""
+        if self.closed:
+            return
+        self.end(CLIENT, at)
+        self.end(SERVER, at)
+        self.closed = True
+        self._leave("not finished")
+        if self._detection is not None:
+            self._give_up()
+        self._show_transfer("closed")
+        ledger = self._core.ledger
+        ledger.conversations_open -= 1
+        count(ledger.ended, reason)
+
+    def pending(self) -> int:
+        """Bytes taken that are in no entry and no reason yet; requests that wait are apart."""
+        if self._detection is not None:
+            return self._detection.held() + sum(self._detection.dropped)
+        return sum(self._unclaimed()) + sum(self._unfed)
+
+    # Finding the protocol
+
+    def _look(self, chunk: Chunk) -> None:
+        detection = self._detection
+        if detection is None:  # nobody is interested any more, but the half did not know yet
+            self._count_transfer(chunk)
+            return
+        found = self._decode_as() or detection.add(chunk)
+        if found is not None and not detection.chunks:  # decode_as did not look at the bytes
+            detection.chunks.append(chunk)
+        if found is not None:
+            self._start(found, detection)
+        elif detection.exhausted:
+            self._give_up()
+
+    def _decode_as(self) -> Found | None:
+        rules = self._core.decode_as
+        if not rules or self._stages:
+            return None
+        transport, key = self.flow.transport, self.flow.key
+        for port, flip in ((key[-2:], False), (key[-4:-2], True)):
+            protocol = rules.get((transport, int.from_bytes(port, "big")))
+            dissector = protocol and self._core.named(protocol, transport)
+            if dissector:
+                return Found(dissector, flip)
+        return None
+
+    def _start(self, found: Found, detection: Detection) -> None:
+        if found.flip:
+            self._flip()
+        self._detection = None
+        if any(detection.dropped):
+            count(self._core.ledger.undecoded, "before the first message", sum(detection.dropped))
+        chunks = [chunk._replace(side=chunk.side.other) if found.flip else chunk for chunk in detection.chunks]
+        for chunk in chunks:
+            self._unfed[chunk.side] += len(chunk.data)
+        self._base = [half.offset() - unfed for half, unfed in zip(self.halves, self._unfed, strict=True)]
+        self._settle()
+        at = chunks[-1].at
+        try:
+            dissector = self._dissector = found.dissector(self._core.limits)
+        except Exception as problem:
+            self._broken(problem, at)
+        else:
+            for side in found.lost if self.flow.transport == "tcp" else ():
+                self._lost(side)
+                self._run(lambda side=side: dissector.gap(side, 0, at), at)  # type: ignore[misc]
+        for chunk in chunks:
+            self._unfed[chunk.side] -= len(chunk.data)
+            self.feed(*chunk)
+
+    def _flip(self) -> None:
+        """The first sender is the server."""
+        self.flow.flipped = True
+        self.halves = (self.halves[1], self.halves[0])
+        for side, half in zip(Side, self.halves, strict=True):
+            half.side = side
+        self._conflicts.reverse()
+        self._ended.reverse()
+        self._base.reverse()
+
+    def _lost(self, side: Side) -> None:
+        self.pairs.gap(side)
+        for half in self.halves:
+            half.slow()
+
+    # Taking what the dissector gives
+
+    def _run(self, call: object, at: int) -> None:
+        try:
+            self._take(call(), at)  # type: ignore[operator]
+        except Malformed as problem:
+            self._fail(str(problem), at)
+        except Exception as problem:
+            self._broken(problem, at)
+
+    def _take(self, outputs: Iterable[Output], at: int) -> None:
+        base = self._base
+        for output in outputs:
+            kind = type(output)
+            if kind is Undecoded:
+                count(self._core.ledger.undecoded, output.reason, output.size)  # type: ignore[union-attr]
+            elif kind is Switch:
+                self._switch(output, at)  # type: ignore[arg-type]
+                return
+            else:
+                side = output.side  # type: ignore[union-attr]
+                if self.flow.transport == "udp":
+                    # Offsets would depend on what came before; times do not.
+                    output.position = base[side] = max(base[side] + 1, at - self.flow.first)  # type: ignore[union-attr]
+                else:
+                    output.position += base[side]  # type: ignore[union-attr]
+                if self._conflicts[side]:
+                    size, self._conflicts[side] = self._conflicts[side], 0
+                    output.faults += (Fault("overlap", "a repetition had other bytes; the first ones stand", size),)  # type: ignore[union-attr]
+                self.pairs.add(output)  # type: ignore[arg-type]
+        self._settle()
+
+    def _settle(self) -> None:
+        self._moved = self.flow.transport == "udp" or any(self._base) or any(self._conflicts)
+
+    def _switch(self, switch: Switch, at: int) -> None:
+        """Go on in another protocol with what is left of both halves."""
+        self._leave("left over at a protocol switch")
+        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=False)
+        self._stages += 1
+        rest = [Chunk(CLIENT, switch.client, at), Chunk(SERVER, switch.server, at)]
+        self._base = [
+            half.offset() - unfed - len(chunk.data)
+            for half, unfed, chunk in zip(self.halves, self._unfed, rest, strict=True)
+        ]
+        self._settle()
+        inner = switch.protocol and self._core.named(switch.protocol, self.flow.transport)
+        for chunk in rest:
+            self._unfed[chunk.side] += len(chunk.data)
+        if self._stages >= _STAGES:
+            self._give_up()
+        elif inner:
+            self._detection = None
+            self._dissector = inner(self._core.limits)
+        for chunk in rest:
+            self._unfed[chunk.side] -= len(chunk.data)
+            if chunk.data:
+                self.feed(*chunk)
+
+    def _fail(self, reason: str, at: int) -> None:
+        """The dissector cannot go on; a later chunk may begin with a message again."""
+        self._leave(reason or "malformed")
+        self._stages += 1
+        self._faults += (Fault("malformed", reason),)
+        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=True)
+        for side in Side:
+            self._lost(side)
+        if self._stages >= _STAGES:
+            self._give_up()
+
+    def _broken(self, problem: Exception, at: int) -> None:
+        """The dissector has a bug."""
+        self._core.ledger.dissector_errors += 1
+        name = self._dissector.protocol if self._dissector is not None else "a"
+        self._leave(f"{name} dissector failed")
+        self._faults += (Fault("malformed", f"{name} dissector failed: {type(problem).__name__}: {problem}"[:300]),)
+        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=True)
+        self._give_up()
+
+    def _unclaimed(self) -> tuple[int, int]:
+        dissector = self._dissector
+        if dissector is None:
+            return 0, 0
+        try:
+            return int(dissector.pending(CLIENT)), int(dissector.pending(SERVER))
+        except Exception:
+            self._core.ledger.dissector_errors += 1
+            return 0, 0
+
+    def _leave(self, reason: str) -> None:
+        """End the current protocol; what its dissector still holds is not decoded."""
+        left = sum(self._unclaimed())
+        if left:
+            count(self._core.ledger.undecoded, reason, left)
+        self._dissector = None
+        self.pairs.close()
+
+    # What nobody recognised
+
+    def _give_up(self) -> None:
+        """Nobody knows this protocol: count what comes, keep nothing."""
+        detection, self._detection = self._detection, None
+        assert detection is not None
+        self._core.ledger.unrecognised_bytes += detection.held() + sum(detection.dropped)
+        self._transfer = detection.seen
+        for seen, base in zip(detection.seen, self._base, strict=True):
+            seen.position = base
+        for half in self.halves:
+            half.skip()
+
+    def _count_transfer(self, chunk: Chunk) -> None:
+        assert self._transfer is not None
+        self._core.ledger.unrecognised_bytes += len(chunk.data)
+        self._transfer[chunk.side].add(1, len(chunk.data), chunk.at, chunk.at)
+
+    def _show_transfer(self, state: str) -> None:
+        if self._transfer is None:
+            return
+        halves = []
+        for seen, half in zip(self._transfer, self.halves, strict=True):
+            copy = seen.copy(())
+            copy.add(half.packets, half.bytes, half.first, half.last)
+            halves.append(copy if copy.packets else None)
+        request, response = halves
+        message = request or response
+        if message is None:
+            return
+        message.faults = self._faults
+        ledger = self._core.ledger
+        if state == "closed":
+            ledger.unrecognised += 1
+            ledger.entries += 1
+        else:
+            ledger.open_entries += 1
+        self._core.entries.append(Entry(self.flow, request, response, state))
+
+    # Exchanges that stay open
+
+    def _arm(self, at: int) -> None:
+        self._armed = True
+        self._core.deadlines.add(at + self._core.limits.open_after, self._due)
+
+    def _due(self, now: int) -> None:
+        """Show what has been open for long enough and has changed since it was shown."""
+        self._armed = False
+        if self.closed:
+            return
+        wait = self._core.limits.open_after
+        if self._dissector is None:
+            if self._detection is None and not self._shown:
+                self._shown["transfer"] = now
+                self._show_transfer("open")
+            return
+        again = []
+        for request, response in self._open():
+            first = (request or response).first  # type: ignore[union-attr]
+            if first + wait > now:
+                again.append(first + wait)
+                continue
+            again.append(now + wait)
+            self._show(request, response)
+        if again:
+            self._armed = True
+            self._core.deadlines.add(min(again), self._due)
+        else:
+            self._shown.clear()
+
+    def _open(self) -> Iterable[tuple[Message | None, Message | None]]:
+        """Requests that wait, with the beginning of their answers, and messages that have only begun."""
+        assert self._dissector is not None
+        try:
+            begun = list(self._dissector.open())
+        except Exception:
+            self._core.ledger.dissector_errors += 1
+            begun = []
+        waiting = list(self.pairs.waiting())
+        for message in begun:
+            message.position += self._base[message.side]
+        answers = [message for message in begun if message.role is Role.RESPONSE]
+        for request in waiting[:_STAGES]:
+            answer = next((answer for answer in answers if answer.key == request.key), None)
+            if answer is not None:
+                answers.remove(answer)
+            yield request, answer
+        for message in begun:
+            if message.role is not Role.RESPONSE:
+                yield message, None
+        for answer in answers:
+            yield None, answer
+
+    def _show(self, request: Message | None, response: Message | None) -> None:
+        message = request or response
+        assert message is not None
+        name = place(message)
+        last = max(part.last for part in (request, response) if part is not None)
+        if self._shown.get(name) == last:
+            return
+        self._shown[name] = last
+        self._core.ledger.open_entries += 1
+        self._core.entries.append(Entry(self.flow, request, response, "open"))

@@ -1,0 +1,122 @@
+"""Finds out what a conversation speaks, and who its client is, from its first bytes.
+
+From the start: both halves from their first byte. Joined in the middle: any chunk may begin with a message,
+so each is asked in turn.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pysniff.core import Core
+from pysniff.dissector import Dissector, Match
+from pysniff.message import CLIENT, SERVER, Side
+from pysniff.unrecognised import Transfer
+
+
+class Chunk(NamedTuple):
+    """Bytes of one half as they came. `side`: the first sender counts as the client until it is known better."""
+
+    side: Side
+    data: bytes
+    at: int
+
+
+class Found(NamedTuple):
+    """`flip`: the first sender is the server. `lost`: sides (flipped already) that start in the middle."""
+
+    dissector: type[Dissector]
+    flip: bool = False
+    lost: tuple[Side, ...] = ()
+
+
+class Detection:
+    """Asks the dissectors about the first bytes, and holds those until one says yes.
+
+    `chunks`: what is held. `seen`: everything that came, by half. `dropped`: bytes of each half that came before
+    anything that could be a message. `exhausted`: there is no use in asking on.
+    """
+
+    __slots__ = (
+        "chunks", "seen", "dropped", "exhausted",
+        "_limits", "_transport", "_candidates", "_oriented", "_midstream", "_heads", "_unsure", "_asked",
+    )  # fmt: skip
+
+    def __init__(self, core: Core, transport: str, *, oriented: bool, midstream: bool) -> None:
+        self.chunks: list[Chunk] = []
+        self.seen = (Transfer(transport, CLIENT), Transfer(transport, SERVER))
+        self.dropped = [0, 0]
+        self.exhausted = False
+        self._limits = core.limits
+        self._transport = transport
+        self._candidates = core.dissectors[transport]
+        self._oriented = oriented
+        self._midstream = midstream
+        self._heads = [b"", b""]
+        self._unsure = [False, False]
+        self._asked = 0
+
+    def held(self) -> int:
+        """Bytes in `chunks`."""
+        return sum(len(chunk.data) for chunk in self.chunks)
+
+    def lose(self, side: Side) -> None:
+        """Bytes of one half are missing here: what follows may begin anywhere."""
+        self._midstream = True
+        self._unsure[side] = False
+
+    def add(self, chunk: Chunk) -> Found | None:
+        """The protocol, once known."""
+        side = chunk.side
+        self.seen[side].add(1, len(chunk.data), chunk.at, chunk.at)
+        self._asked += 1
+        if self._midstream and not self._unsure[side]:
+            self._drop(side)
+        self.chunks.append(chunk)
+        limit = self._limits.detect_bytes
+        self._heads[side] += chunk.data[: limit - len(self._heads[side])]
+        full = len(self._heads[side]) >= limit
+        found, unsure = self._joined(side) if self._midstream else self._from_start()
+        self._unsure[side] = unsure and not full
+        self.exhausted = self._asked >= self._limits.detect_chunks or not (self._midstream or self._unsure[side])
+        return found
+
+    def _from_start(self) -> tuple[Found | None, bool]:
+        client, server = self._heads
+        found, unsure = self._ask(client, server)
+        if found is None and not self._oriented:
+            swapped, maybe = self._ask(server, client)
+            found = swapped and swapped._replace(flip=True)
+            unsure |= maybe
+        return found, unsure
+
+    def _joined(self, side: Side) -> tuple[Found | None, bool]:
+        """This half alone: it begins with a message, the other one begins anywhere."""
+        head = self._heads[side]
+        is_client, unsure = self._ask(head, b"") if side is CLIENT or not self._oriented else (None, False)
+        if is_client:
+            flip = side is SERVER and not self._oriented
+            return is_client._replace(flip=flip, lost=(SERVER,)), False
+        is_server, maybe = self._ask(b"", head) if side is SERVER or not self._oriented else (None, False)
+        if is_server:
+            flip = side is CLIENT and not self._oriented
+            return is_server._replace(flip=flip, lost=(CLIENT,)), False
+        return None, unsure or maybe
+
+    def _ask(self, client: bytes, server: bytes) -> tuple[Found | None, bool]:
+        """Who says yes, and whether anybody might still."""
+        unsure = False
+        for dissector in self._candidates:
+            try:
+                answer = dissector.match(client, server)
+            except Exception:  # a plugin that fails here does not know the protocol
+                continue
+            if answer is Match.YES:
+                return Found(dissector), False
+            unsure |= answer is Match.UNSURE
+        return None, unsure
+
+    def _drop(self, side: Side) -> None:
+        self.dropped[side] += sum(len(chunk.data) for chunk in self.chunks if chunk.side is side)
+        self.chunks = [chunk for chunk in self.chunks if chunk.side is not side]
+        self._heads[side] = b""

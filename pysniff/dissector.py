@@ -1,0 +1,92 @@
+"""What a protocol implements, and the law it keeps: docs/dissector.md teaches it.
+
+Every byte that feed() takes comes back: in a Message, in an Undecoded, or it is still pending().
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from enum import Enum
+from typing import ClassVar, NamedTuple
+
+from pysniff.limits import DEFAULT, Limits
+from pysniff.message import Message, Side
+
+
+class Match(Enum):
+    """Whether the first bytes of a conversation are this protocol."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
+
+class Malformed(Exception):
+    """The dissector cannot go on with this conversation; what it gave so far stands."""
+
+
+class Switch(NamedTuple):
+    """The conversation goes on in another protocol.
+
+    `protocol`: its name, or None to find out from the bytes. `client`, `server`: what the dissector
+    took of each half and does not belong to it; those bytes are no longer pending().
+    """
+
+    protocol: str | None
+    client: bytes = b""
+    server: bytes = b""
+
+
+class Undecoded(NamedTuple):
+    """Bytes of one half that belong to no message; `reason` is a word or two, the same for like cases."""
+
+    side: Side
+    size: int
+    reason: str
+
+
+Output = Message | Switch | Undecoded
+
+
+class Dissector(ABC):
+    """Reads both halves of one conversation; holds no socket, file, clock or thread.
+
+    TCP: feed() gets the bytes of a half in order, cut anywhere. UDP: each call is one datagram.
+    Times are packet times in nanoseconds.
+    """
+
+    protocol: ClassVar[str]
+    transport: ClassVar[str] = "tcp"
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self.limits = limits
+
+    @classmethod
+    @abstractmethod
+    def match(cls, client: bytes, server: bytes) -> Match:
+        """Judge the first bytes of each half; either may be empty, neither is ever all there is.
+
+        Called again with more bytes while the answer is UNSURE, and with the halves swapped where
+        nobody knows who the client is: YES must hold for one way round only.
+        """
+
+    @abstractmethod
+    def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
+        """Take the next bytes of one half; raise Malformed where going on makes no sense."""
+
+    def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
+        """`size` bytes of one half were lost here (not counted by pending()); resynchronise, or raise."""
+        raise Malformed(f"{size} bytes lost")
+
+    def close(self, side: Side, at: int) -> Iterable[Output]:
+        """One half has ended; give back everything still pending of it."""
+        return ()
+
+    def open(self) -> Iterable[Message]:
+        """Messages that have begun and not ended, as they are now: copies, which later feeding leaves alone."""
+        return ()
+
+    @abstractmethod
+    def pending(self, side: Side) -> int:
+        """Bytes of one half taken and not yet given back."""

@@ -1,0 +1,37 @@
+"""The protocols that are known: ours, then plugins from the entry-point group pysniff.dissectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from pysniff.dissector import Dissector
+from pysniff.dissectors.dns import Dns, DnsOverTcp
+from pysniff.dissectors.http1 import Http1
+from pysniff.dissectors.redis import Redis
+
+# Asked in this order: the most common first, the least strict last.
+BUILT_IN: tuple[type[Dissector], ...] = (Http1, Dns, DnsOverTcp, Redis)
+GROUP = "pysniff.dissectors"
+
+
+@cache
+def known() -> Mapping[str, tuple[type[Dissector], ...]]:
+    """By transport, in the order in which they are asked. A plugin that does not load is left out with a warning."""
+    every = [*BUILT_IN, *_plugins()]
+    return {transport: tuple(one for one in every if one.transport == transport) for transport in ("tcp", "udp")}
+
+
+def _plugins() -> Iterator[type[Dissector]]:
+    for point in entry_points(group=GROUP):
+        try:
+            loaded = point.load()
+            if not issubclass(loaded, Dissector):
+                raise TypeError(f"{loaded!r} is not a Dissector")
+        except Exception as problem:
+            import warnings
+
+            warnings.warn(f"dissector {point.name} ({point.value}): {problem}", RuntimeWarning, stacklevel=2)
+        else:
+            yield loaded

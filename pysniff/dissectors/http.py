@@ -1,0 +1,210 @@
+"""What a request and a response are in any version of HTTP (RFC 9110); fields are read when touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pysniff.body import Body
+from pysniff.message import Fault, Message, Role, Side
+
+Fields = tuple[tuple[str, str], ...]
+Content = bytes | list[bytes] | Body  # a body as it was collected
+_PARAMETERS = 1_000  # of a query
+
+
+class HttpMessage(Message):
+    """Header fields, trailers and body of either kind of message."""
+
+    __slots__ = ("_fields", "_trailers", "_body")
+
+    protocol = "http"
+    _fields: Fields | None
+    _trailers: Fields
+    _body: Content
+
+    @property
+    def headers(self) -> Fields:
+        """Name and value of each field line, in order, as sent."""
+        if self._fields is None:
+            self._fields = self._read_fields()
+        return self._fields
+
+    @property
+    def trailers(self) -> Fields:
+        return self._trailers
+
+    @property
+    def headers_size(self) -> int:
+        """Bytes of start line and header block, the empty line included, as HAR counts them."""
+        raise NotImplementedError
+
+    @property
+    def body(self) -> Body:
+        body = self._body
+        if not isinstance(body, Body):
+            size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+            body = self._body = Body(body, size, *content_fields(self.headers))
+        return body
+
+    @property
+    def late_faults(self) -> tuple[Fault, ...]:
+        return self.body.faults if self._body else ()
+
+    def header(self, name: str) -> str:
+        """The values of one field, joined with ", "; "" where it is missing."""
+        name = name.lower()
+        return ", ".join([value for field, value in self.headers if field.lower() == name])
+
+    def _read_fields(self) -> Fields:
+        raise NotImplementedError
+
+    def _common(self, body_limit: int) -> dict[str, Any]:
+        return {
+            "headers": [list(field) for field in self.headers],
+            "trailers": [list(field) for field in self._trailers],
+            "cookies": [list(cookie) for cookie in self.cookies],
+            "headers_size": self.headers_size,
+            "body": self.body.to_dict(body_limit) if self._body else dict(_NO_BODY),
+        }
+
+    @property
+    def cookies(self) -> Fields:
+        """Name and value of each cookie."""
+        raise NotImplementedError
+
+
+_NO_BODY = Body(b"", 0).to_dict(0)
+
+
+class HttpRequest(HttpMessage):
+    __slots__ = ()
+
+    role = Role.REQUEST
+
+    @property
+    def method(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """The request target as sent: path and query, an absolute URL, host:port, or *."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> str:
+        """Of the target, without query; "" for CONNECT."""
+        return _split(self.url)[1]
+
+    @property
+    def query(self) -> Fields:
+        """The parameters of the query, percent-decoded."""
+        return _query(self.url)
+
+    @property
+    def host(self) -> str:
+        """The Host field, else the authority of the target."""
+        return self.header("host") or _split(self.url)[0]
+
+    @property
+    def cookies(self) -> Fields:
+        return tuple(_cookies(value for name, value in self.headers if name.lower() == "cookie"))
+
+    @property
+    def summary(self) -> str:
+        return f"{self.method} {self.url}"
+
+    def to_dict(self, body_limit: int) -> dict[str, Any]:
+        url = self.url
+        host, path = _split(url)
+        return {
+            "method": self.method,
+            "url": url,
+            "path": path,
+            "query": [list(pair) for pair in _query(url)],
+            "host": self.header("host") or host,
+            **self._common(body_limit),
+        }
+
+
+class HttpResponse(HttpMessage):
+    """`interim`: the 1xx responses that came before it."""
+
+    __slots__ = ("interim",)
+
+    role = Role.RESPONSE
+    interim: tuple[HttpResponse, ...]
+
+    @property
+    def status(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def reason(self) -> str:
+        return ""
+
+    @property
+    def status_text(self) -> str:
+        return str(self.status)
+
+    @property
+    def ok(self) -> bool:
+        return 100 <= self.status < 400
+
+    @property
+    def cookies(self) -> Fields:
+        """Of Set-Cookie, without attributes."""
+        pairs = (value.partition(";")[0].partition("=") for name, value in self.headers if name.lower() == "set-cookie")
+        return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+    @property
+    def summary(self) -> str:
+        return f"{self.status} {self.reason}".rstrip()
+
+    def to_dict(self, body_limit: int) -> dict[str, Any]:
+        record = {"status": self.status, "reason": self.reason, **self._common(body_limit)}
+        if self.interim:
+            record["interim"] = [
+                {"status": one.status, "reason": one.reason, "headers": [list(field) for field in one.headers]}
+                for one in self.interim
+            ]
+        return record
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Authority and path of a request target (RFC 9112 §3.2)."""
+    if target[:1] == "/" or target == "*":
+        return "", target.partition("?")[0]
+    scheme, colon, rest = target.partition("://")
+    if not colon:
+        return target, ""
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    return authority, slash + path
+
+
+def _query(target: str) -> Fields:
+    query = target.partition("?")[2].partition("#")[0]
+    if not query:
+        return ()
+    return tuple(parse_qsl("&".join(query.split("&", _PARAMETERS)[:_PARAMETERS]), keep_blank_values=True))
+
+
+def _cookies(values: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for value in values:
+        for cookie in value.split(";"):
+            name, _, content = cookie.partition("=")
+            if name.strip():
+                yield name.strip(), content.strip()
+
+
+def content_fields(fields: Fields) -> tuple[str, str]:
+    """Content-Encoding and Content-Type."""
+    coding = kind = ""
+    for name, value in fields:
+        lower = name.lower()
+        if lower == "content-encoding":
+            coding = f"{coding},{value}" if coding else value
+        elif lower == "content-type":
+            kind = value
+    return coding, kind

@@ -1,0 +1,261 @@
+"""One API call as users get it: a request paired with its response, decoded when touched.
+
+Docs: docs/schema.json describes to_dict(). An emitted entry never changes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from socket import AF_INET, AF_INET6, inet_ntop
+from time import gmtime, strftime
+from typing import Any, NamedTuple
+
+from pysniff.limits import MIB, SECOND
+from pysniff.message import Fault, Message
+
+SCHEMA = 1
+# Worst first: what an entry's completeness says when it has several faults.
+_INCOMPLETE = ("gap", "truncated", "midstream", "inferred")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Endpoint(NamedTuple):
+    """One end of a conversation; `name` is "" until somebody knows one."""
+
+    ip: str
+    port: int
+    name: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"ip": self.ip, "port": self.port, "name": self.name}
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+class Flow:
+    """Who talks to whom; named at its first packet, for good.
+
+    `key` is that of the first packet (addresses and ports of sender and receiver, as on the wire),
+    `first` its time. `flipped`: the first sender turned out to be the server.
+    """
+
+    __slots__ = ("transport", "key", "first", "node", "capture_source", "flipped", "_name", "_ends")
+
+    def __init__(self, transport: str, key: bytes, first: int, node: str, capture_source: str) -> None:
+        self.transport = transport
+        self.key = key
+        self.first = first
+        self.node = node
+        self.capture_source = capture_source
+        self.flipped = False
+        self._name = ""
+        self._ends: tuple[Endpoint, Endpoint] | None = None
+
+    @property
+    def name(self) -> str:
+        """16 hex digits that follow from the first packet alone."""
+        if not self._name:
+            identity = self.key + self.transport.encode() + self.first.to_bytes(16, "big", signed=True)
+            self._name = blake2b(identity, digest_size=8).hexdigest()
+        return self._name
+
+    @property
+    def ends(self) -> tuple[Endpoint, Endpoint]:
+        """Client, server."""
+        if self._ends is None:
+            key = self.key
+            size = (len(key) - 4) // 2
+            family = AF_INET if size == 4 else AF_INET6
+            source = Endpoint(inet_ntop(family, key[:size]), int.from_bytes(key[-4:-2], "big"))
+            target = Endpoint(inet_ntop(family, key[size : 2 * size]), int.from_bytes(key[-2:], "big"))
+            self._ends = (target, source) if self.flipped else (source, target)
+        return self._ends
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    try:
+        return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
+    except (OverflowError, ValueError, OSError):  # a capture may claim any year
+        return "9999-12-31T23:59:59"
+
+
+def rfc3339(time_ns: int) -> str:
+    """UTC with nanoseconds."""
+    seconds, fraction = divmod(time_ns, SECOND)
+    return f"{_second(seconds)}.{fraction:09d}Z"
+
+
+def place(message: Message) -> str:
+    """The last part of an entry's id: the offset of its first byte, with s in the server's half."""
+    return f"s{message.position:08x}" if message.side else f"{message.position:08x}"
+
+
+class Entry:
+    """A finished or still open exchange. Read-only; heads and bodies are decoded when touched."""
+
+    __slots__ = ("_flow", "_request", "_response", "_state", "_faults")
+
+    def __init__(
+        self,
+        flow: Flow,
+        request: Message | None,
+        response: Message | None,
+        state: str,
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        self._flow = flow
+        self._request = request
+        self._response = response
+        self._state = state
+        self._faults = faults
+
+    @property
+    def request(self) -> Any:
+        """The request's Message (http: .method .url .headers .body ...), or None where only its answer was seen."""
+        return self._request
+
+    @property
+    def response(self) -> Any:
+        """The response's Message, or None."""
+        return self._response
+
+    @property
+    def _message(self) -> Message:
+        message = self._request or self._response
+        assert message is not None
+        return message
+
+    @property
+    def id(self) -> str:
+        """URL-safe: node, flow, position of the first byte (s: in the server's half)."""
+        return f"{self._flow.node}.{self._flow.name}.{place(self._message)}"
+
+    @property
+    def stream(self) -> str:
+        return self._flow.name
+
+    @property
+    def protocol(self) -> str:
+        return self._message.protocol
+
+    @property
+    def version(self) -> str:
+        return self._message.version
+
+    @property
+    def time_ns(self) -> int:
+        """Packet time of the first byte."""
+        return self._message.first
+
+    @property
+    def timestamp(self) -> datetime:
+        """The same, in UTC with microseconds."""
+        return _EPOCH + timedelta(microseconds=self.time_ns // 1000)
+
+    @property
+    def completed_ns(self) -> int:
+        """Packet time of the last byte seen."""
+        request, response = self._request, self._response
+        if response is None:
+            return self._message.last
+        return response.last if request is None else max(response.last, request.last)
+
+    @property
+    def elapsed_time(self) -> int | None:
+        """Whole microseconds from the first byte of the request to the last of the response."""
+        if self._request is None or self._response is None:
+            return None
+        return max(0, self._response.last - self._request.first) // 1000
+
+    @property
+    def src(self) -> Endpoint:
+        """The client."""
+        return self._flow.ends[0]
+
+    @property
+    def dst(self) -> Endpoint:
+        """The server."""
+        return self._flow.ends[1]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return (self._flow.node,)
+
+    @property
+    def capture_source(self) -> str:
+        return self._flow.capture_source
+
+    @property
+    def status(self) -> str:
+        return "" if self._response is None else self._response.status_text
+
+    @property
+    def ok(self) -> bool:
+        """Answered, and the answer reports success."""
+        return self._response is not None and self._response.ok
+
+    @property
+    def summary(self) -> str:
+        return self._message.summary
+
+    @property
+    def state(self) -> str:
+        """open or closed; a closed entry replaces the open one with the same id."""
+        return self._state
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        faults = self._faults
+        if self._request is not None:
+            faults += self._request.faults + self._request.late_faults
+        if self._response is not None:
+            faults += self._response.faults + self._response.late_faults
+        return faults
+
+    @property
+    def completeness(self) -> str:
+        """complete, gap, truncated, midstream or inferred."""
+        faults = self.faults
+        if faults:
+            kinds = {fault.kind for fault in faults}
+            for kind in _INCOMPLETE:
+                if kind in kinds:
+                    return kind
+        return "complete"
+
+    def to_dict(self, body_limit: int = MIB) -> dict[str, Any]:
+        """The entry as JSON types; `body_limit` bytes kept of each body."""
+        request, response = self._request, self._response
+        source, target = self._flow.ends
+        name = self._flow.name
+        message = self._message
+        return {
+            "schema": SCHEMA,
+            "id": f"{self._flow.node}.{name}.{place(message)}",
+            "stream": name,
+            "protocol": message.protocol,
+            "version": message.version,
+            "timestamp": rfc3339(message.first),
+            "completed": rfc3339(self.completed_ns) if self._state == "closed" else None,
+            "elapsed_time": self.elapsed_time,
+            "src": source.to_dict(),
+            "dst": target.to_dict(),
+            "nodes": [self._flow.node],
+            "capture_source": self._flow.capture_source,
+            "tls": None,
+            "status": self.status,
+            "ok": self.ok,
+            "summary": message.summary,
+            "state": self._state,
+            "request": None if request is None else request.to_dict(body_limit),
+            "response": None if response is None else response.to_dict(body_limit),
+            "completeness": self.completeness,
+            "faults": [fault._asdict() for fault in self.faults],
+        }
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.id} {self.src} > {self.dst} {self.protocol} {self.summary!r} {self.status}>"

@@ -1,0 +1,49 @@
+"""Every bound, with its unit and the reason for its size.
+
+A bound is enforced beside the code that grows, and what it drops is counted in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECOND = 1_000_000_000  # nanoseconds, the unit of all time here
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of one Sniffer. Bytes, nanoseconds or counts, as named."""
+
+    # Messages
+    head_bytes: int = 64 * KIB  # header block of one message; servers refuse more than 8-64 KiB
+    line_bytes: int = 16 * KIB  # chunk-size lines and the like
+    body_bytes: int = 8 * MIB  # kept of one body; size and hash go on
+    decoded_bytes: int = 64 * MIB  # counted of one decompressed body: a bomb ends here
+    pipeline: int = 10_000  # requests waiting for answers in one conversation
+    detect_bytes: int = 8 * KIB  # first bytes of a half that decide its protocol
+    detect_chunks: int = 4_096  # chunks looked at when joined in the middle: a message may start at any
+
+    # Reassembly
+    held_bytes: int = 4 * MIB  # out-of-order bytes waiting in one half
+    held_segments: int = 2_048  # and their number
+    held_total: int = 256 * MIB  # in all halves together
+    hole_wait: int = 10 * SECOND  # for a segment that is missing: longer than most retransmission timers
+    hole_wait_acked: int = SECOND // 5  # when the receiver has acknowledged it: the capture lost it, or reordered it
+    fragments: int = 4_096  # IP datagrams waiting for fragments
+    fragment_bytes: int = 16 * MIB  # in all of them together
+    fragment_wait: int = 30 * SECOND  # RFC 8200 gives 60 s, Linux waits 30 s
+    layers: int = 48  # headers opened in one packet, tags and labels too; the deepest real ones have about 12
+
+    # Conversations
+    conversations: int = 65_536  # open at once
+    half_open: int = 131_072  # SYNs remembered, about 200 bytes each
+    closed: int = 131_072  # keys remembered after the end, so that late segments open nothing
+    linger: int = 5 * SECOND  # how long those are
+    idle: int = 300 * SECOND  # a TCP conversation without packets is given up
+    idle_udp: int = 60 * SECOND  # a UDP one
+    open_after: int = 10 * SECOND  # an exchange still open is shown as such
+
+
+DEFAULT = Limits()

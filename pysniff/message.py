@@ -1,0 +1,102 @@
+"""One message of any protocol, as a dissector hands it to the core.
+
+A protocol subclasses Message with its own fields; heads and bodies stay raw until somebody asks.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import Any, ClassVar, Hashable, NamedTuple
+
+
+class Side(IntEnum):
+    """Who sent it. An IntEnum so that per-half state can live in a two-element list."""
+
+    CLIENT = 0
+    SERVER = 1
+
+    @property
+    def other(self) -> Side:
+        return SERVER if self is CLIENT else CLIENT
+
+
+CLIENT, SERVER = Side.CLIENT, Side.SERVER
+
+
+class Role(Enum):
+    """What it is in the dialogue; not the same as the side: a pushed request comes from the server."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+    ALONE = "alone"
+
+
+class Fault(NamedTuple):
+    """Something that is odd, lost or unknown about an entry.
+
+    `kind` is gap, malformed, unanswered, unrequested, truncated, midstream, inferred or overlap;
+    `bytes` how many it concerns, 0 where that has no meaning.
+    """
+
+    kind: str
+    message: str
+    bytes: int = 0
+
+
+class Message:
+    """A request, a response, or a message that stands alone.
+
+    `first` and `last`: packet times (ns) of its first and last byte. `position`: offset of its first
+    byte in what feed() was given for its side. `size`: bytes on the wire, framing included.
+    """
+
+    __slots__ = ("side", "first", "last", "position", "size", "faults")
+
+    protocol: ClassVar[str]
+    role: ClassVar[Role]
+    # None: answered in order. Anything else: answered by the message with the same key.
+    key: Hashable = None
+
+    side: Side
+    first: int
+    last: int
+    position: int
+    size: int
+    faults: tuple[Fault, ...]
+
+    def __init__(self, side: Side, first: int, last: int, position: int, size: int, faults: tuple[Fault, ...] = ()) -> None:
+        self.side = side
+        self.first = first
+        self.last = last
+        self.position = position
+        self.size = size
+        self.faults = faults
+
+    @property
+    def late_faults(self) -> tuple[Fault, ...]:
+        """Faults that only decoding finds: touching them decodes."""
+        return ()
+
+    @property
+    def version(self) -> str:
+        """Protocol version as it is commonly written, or ""."""
+        return ""
+
+    @property
+    def summary(self) -> str:
+        """One line without control characters: the method and path, the question, the command."""
+        return ""
+
+    @property
+    def status_text(self) -> str:
+        """Of a response: its status as the protocol writes it, "" where there is none."""
+        return ""
+
+    @property
+    def ok(self) -> bool:
+        """Of a response: whether it reports success."""
+        return True
+
+    def to_dict(self, body_limit: int) -> dict[str, Any]:
+        """The protocol's record as in docs/schema.json; `body_limit` bytes kept of each body."""
+        raise NotImplementedError

@@ -1,0 +1,98 @@
+"""Packets as sources hand them over, and what is in them.
+
+A source delivers Blocks: one buffer and where its packets are. Nobody copies a packet to look at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+
+class Packet(NamedTuple):
+    """One captured packet. `linktype` is a LINKTYPE_ value of tcpdump.org; `interface` an index or name for show."""
+
+    data: bytes
+    time_ns: int
+    wire_length: int
+    linktype: int = 1
+    interface: str = ""
+
+
+class Record(NamedTuple):
+    """Where one packet lies in a block: time (ns), first byte, byte after the last, length on the wire."""
+
+    time_ns: int
+    start: int
+    end: int
+    wire_length: int
+
+
+class Block:
+    """Packets of one link type from one interface, in capture order, in one buffer.
+
+    `records` holds (time_ns, start, end, wire_length) tuples. `data` has at least PADDING bytes behind
+    the last packet, so that a header is unpacked without first asking whether it is all there.
+    """
+
+    __slots__ = ("data", "records", "linktype", "interface")
+
+    PADDING = 96
+
+    def __init__(
+        self, data: bytes, records: list[tuple[int, int, int, int]], linktype: int, interface: str = ""
+    ) -> None:
+        self.data = data
+        self.records = records
+        self.linktype = linktype
+        self.interface = interface
+
+    @classmethod
+    def of(cls, packet: Packet) -> Block:
+        size = len(packet.data)
+        record = (packet.time_ns, 0, size, packet.wire_length)
+        return cls(packet.data + bytes(cls.PADDING), [record], packet.linktype, packet.interface)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def packets(self) -> Iterator[Packet]:
+        for time_ns, start, end, wire_length in self.records:
+            yield Packet(self.data[start:end], time_ns, wire_length, self.linktype, self.interface)
+
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+
+class Segment(NamedTuple):
+    """A TCP segment.
+
+    `key`: source address, destination address, source port, destination port, as on the wire
+    (4 + 4 + 2 + 2 bytes, or 16 + 16 + 2 + 2). `missing`: payload bytes at the end that the snapshot cut.
+    """
+
+    key: bytes
+    seq: int
+    ack: int
+    flags: int
+    payload: bytes
+    missing: int
+
+
+class Datagram(NamedTuple):
+    """A UDP datagram; fields as of Segment."""
+
+    key: bytes
+    payload: bytes
+    missing: int
+
+
+# Why a packet goes no further. "fragment": kept until its datagram is whole.
+Reason = Literal["not_ip", "other_ip", "malformed", "fragment"]
+
+
+class Rejected(NamedTuple):
+    """A packet that is neither TCP nor UDP. `detail` is a word or two for the ledger: "arp", "icmp", "bad IP length"."""
+
+    reason: Reason
+    detail: str

@@ -1,0 +1,162 @@
+"""Puts answers to requests and makes entries of them.
+
+In order, or by key; what stays alone becomes an entry that says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+
+from pysniff.core import Core
+from pysniff.entry import Entry, Flow
+from pysniff.message import Fault, Message, Role, Side
+
+REQUEST, RESPONSE = Role.REQUEST, Role.RESPONSE
+_UNSURE = Fault("gap", "bytes were lost while several requests waited: the answer may belong to another one")
+
+
+class Pairs:
+    """The requests of one conversation that wait for an answer.
+
+    `acked`: how far the server had acknowledged the client's half when it sent the bytes now being fed, or
+    None where nobody looks. An answer sent before its request was acknowledged answers an earlier one.
+    """
+
+    __slots__ = ("_core", "_ledger", "_most", "_flow", "_waiting", "_keyed", "_doubtful", "_unsure", "_midstream", "acked", "synchronised")
+
+    def __init__(self, core: Core, flow: Flow, midstream: bool) -> None:
+        self._core = core
+        self._ledger = core.ledger
+        self._most = core.limits.pipeline
+        self._flow = flow
+        self._waiting: deque[Message] = deque()
+        self._keyed: dict[Hashable, deque[Message]] = {}
+        self._doubtful = 0  # first so many requests in _waiting may have been answered in a gap
+        self._unsure = False  # a gap lies among pipelined answers: who answers whom is a guess
+        self._midstream = midstream
+        self.acked: int | None = None
+        self.synchronised = not midstream
+
+    def add(self, message: Message) -> None:
+        """Take the next finished message of either half."""
+        role = message.role
+        if role is REQUEST:
+            self._ledger.requests += 1
+            if message.key is not None:
+                self._add_keyed(message)
+                return
+            if self._doubtful:
+                self._give_up_doubtful()
+            waiting = self._waiting
+            waiting.append(message)
+            if len(waiting) > self._most:
+                self._unanswered(waiting.popleft(), "more requests waited than are remembered")
+        elif role is RESPONSE:
+            self._ledger.responses += 1
+            if message.key is not None:
+                request = self._take_keyed(message.key)
+            elif self._waiting and (self.synchronised or self._answers(self._waiting[0], message)):
+                request = self._waiting.popleft()
+            else:
+                request = None
+            if request is None:
+                self._unrequested(message)
+            else:
+                self._answered(request, message)
+        else:
+            self._close_entry(Entry(self._flow, message, None, "closed"), message.size)
+            self._ledger.alone += 1
+
+    def _answered(self, request: Message, response: Message) -> None:
+        ledger = self._ledger
+        ledger.answered += 1
+        ledger.entries += 1
+        ledger.entry_bytes += request.size + response.size
+        faults: tuple[Fault, ...] = ()
+        if self._doubtful:
+            self._doubtful -= 1
+            if self._unsure:
+                faults = (_UNSURE,)
+        elif self._unsure:
+            self._unsure = bool(self._waiting)
+            faults = (_UNSURE,)
+        self._core.entries.append(Entry(self._flow, request, response, "closed", faults))
+
+    def _close_entry(self, entry: Entry, size: int) -> None:
+        self._ledger.entries += 1
+        self._ledger.entry_bytes += size
+        self._core.entries.append(entry)
+
+    def gap(self, side: Side) -> None:
+        """Bytes of one half were lost: answers may be missing, or requests."""
+        self.synchronised = False
+        if side is Side.SERVER:
+            self._doubtful = len(self._waiting)
+            self._unsure = self._doubtful > 1
+
+    def close(self) -> None:
+        """The conversation is over: whatever waits will not be answered."""
+        while self._waiting:
+            self._unanswered(self._waiting.popleft(), "no answer was seen")
+        for waiting in self._keyed.values():
+            for request in waiting:
+                self._unanswered(request, "no answer was seen")
+        self._keyed.clear()
+
+    def waiting(self) -> Iterator[Message]:
+        """The requests without answers, oldest first where they are answered in order."""
+        yield from self._waiting
+        for waiting in self._keyed.values():
+            yield from waiting
+
+    def _answers(self, request: Message, response: Message) -> bool:
+        """Whether bytes sent at `acked` can answer this request; if so, both halves are in step again."""
+        if response.first < request.first:
+            return False
+        if self.acked is not None and self.acked < request.position + request.size:
+            return False
+        self.synchronised = True
+        return True
+
+    def _add_keyed(self, request: Message) -> None:
+        waiting = self._keyed.setdefault(request.key, deque())
+        waiting.append(request)
+        if len(waiting) > _SAME_KEY:
+            self._unanswered(waiting.popleft(), "more requests with one key waited than are remembered")
+        elif len(self._keyed) > self._most:
+            oldest = next(iter(self._keyed))
+            for forgotten in self._keyed.pop(oldest):
+                self._unanswered(forgotten, "more requests waited than are remembered")
+
+    def _take_keyed(self, key: Hashable) -> Message | None:
+        waiting = self._keyed.get(key)
+        if waiting is None:
+            return None
+        request = waiting.popleft()
+        if not waiting:
+            del self._keyed[key]
+        return request
+
+    def _give_up_doubtful(self) -> None:
+        """A new request after a gap among the answers: a client that does not pipeline had its answer."""
+        if self._doubtful == 1:
+            self._unanswered(self._waiting.popleft(), "its answer was lost", kind="gap")
+        self._doubtful = 0
+
+    def _unanswered(self, request: Message, words: str, kind: str = "unanswered") -> None:
+        self._ledger.unanswered += 1
+        faults = (Fault("unanswered", words),) if kind == "unanswered" else (Fault("unanswered", words), Fault(kind, words))
+        self._close_entry(Entry(self._flow, request, None, "closed", faults), request.size)
+
+    def _unrequested(self, response: Message) -> None:
+        self._ledger.unrequested += 1
+        faults: tuple[Fault, ...] = (Fault("unrequested", "its request was not seen"),)
+        if self._midstream and not self.synchronised:
+            faults += (Fault("midstream", "the capture began after its request"),)
+        self._close_entry(Entry(self._flow, None, response, "closed", faults), response.size)
+
+
+# Requests of one conversation with the same key that may wait: a name server is asked again a few times.
+_SAME_KEY = 64
+

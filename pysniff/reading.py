@@ -1,0 +1,278 @@
+"""read() and sniff(): entries from files and interfaces, for loops and async loops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pysniff.entry import Entry
+from pysniff.errors import CaptureError, ReadError
+from pysniff.ledger import Ledger
+from pysniff.limits import DEFAULT, SECOND, Limits
+from pysniff.packet import Block
+from pysniff.sniffer import Sniffer
+
+if TYPE_CHECKING:
+    from pysniff.capture import Idle
+    from pysniff.capture.bpf import Program
+    from pysniff.capture.files import CaptureFile
+    from pysniff.capture.dumpcap import Dumpcap
+    from pysniff.capture.live import Live
+    from pysniff.capture.writer import Writer
+
+Progress = Callable[[int, int | None], None]
+DecodeAs = Mapping[tuple[str, int], str]
+
+
+def read(
+    *paths: str | os.PathLike[str],
+    bpf: str = "",
+    follow: bool = False,
+    duration: float | None = None,
+    decode_as: DecodeAs | None = None,
+    limits: Limits = DEFAULT,
+    write: Writer | None = None,
+    progress: Progress | None = None,
+) -> Entries:
+    """Entries of capture files, several merged by time; "-" is standard input.
+
+    `bpf`: a capture filter. `follow`: wait for more where a file ends. `duration`: seconds of packet time.
+    `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
+    Raises FileError at once, FilterError with the first packet (whether a filter makes sense depends on the link
+    type), and ReadError after the last good entry of a damaged file.
+    """
+    from pysniff.capture.files import open_capture
+
+    if not paths:
+        raise TypeError("read() needs at least one path")
+    stack = ExitStack()
+    try:
+        files = [stack.enter_context(open_capture(path, follow=follow)) for path in paths]
+    except BaseException:
+        stack.close()
+        raise
+    packets = _Files(files, progress)
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, capture_source="file")
+    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write))
+
+
+def sniff(
+    *interfaces: str,
+    bpf: str = "",
+    duration: float | None = None,
+    decode_as: DecodeAs | None = None,
+    limits: Limits = DEFAULT,
+    write: Writer | None = None,
+) -> Entries:
+    """Entries from interfaces, as they happen; without a name, from every interface that is up.
+
+    `duration`: seconds on the clock; otherwise until close(). Raises CaptureError, PrivilegeError or FilterError.
+    """
+    from pysniff.capture.live import open_live
+
+    stack = ExitStack()
+    live = stack.enter_context(open_live(interfaces, bpf))
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, capture_source="libpcap")
+    return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write))
+
+
+class Entries:
+    """Entries as they complete: an iterator, also asynchronous, and a context manager that ends the capture."""
+
+    def __init__(self, sniffer: Sniffer, packets: _Files | _Interfaces, stack: ExitStack, chosen: _Chosen) -> None:
+        self._sniffer = sniffer
+        self._packets = packets
+        self._stack = stack
+        self._chosen = chosen
+        self._stopped = False
+        self._batches = self._run()
+        self._entries = (entry for batch in self._batches for entry in batch)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account as of now."""
+        ledger = self._sniffer.ledger
+        self._packets.account(ledger)
+        return ledger
+
+    @property
+    def interfaces(self) -> Sequence[str]:
+        """Names of the interfaces that are captured; none for files."""
+        return self._packets.interfaces
+
+    def stop(self) -> None:
+        """End the capture soon; what was captured is still yielded. Safe in a signal handler and other threads."""
+        self._stopped = True
+        self._packets.stop()
+
+    def close(self) -> None:
+        """End the capture and release everything; entries not yet taken are dropped."""
+        self._stopped = True
+        self._batches.close()
+        self._stack.close()
+
+    def batches(self) -> Iterator[list[Entry]]:
+        """Entries in the lists in which they come: none is empty."""
+        return self._batches
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self._entries
+
+    def __next__(self) -> Entry:
+        return next(self._entries)
+
+    async def __aiter__(self) -> AsyncIterator[Entry]:
+        import asyncio
+
+        while (batch := await asyncio.to_thread(next, self._batches, None)) is not None:
+            for entry in batch:
+                yield entry
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        self.stop()
+        await asyncio.to_thread(self.close)
+
+    def _run(self) -> Iterator[list[Entry]]:
+        sniffer, chosen = self._sniffer, self._chosen
+        failure: ReadError | CaptureError | None = None
+        with self._stack:
+            try:
+                for item in self._packets:
+                    if not isinstance(item, Block):
+                        entries = sniffer.advance(item.time_ns)
+                    else:
+                        block = chosen.of(item, sniffer)
+                        entries = sniffer.feed_block(block) if block.records else []
+                    if entries:
+                        yield entries
+                    if self._stopped and isinstance(self._packets, _Files) or chosen.over:
+                        break
+            except (ReadError, CaptureError) as error:
+                failure = error  # what was good before it comes first
+            entries = sniffer.close()
+            self._packets.account(sniffer.ledger)
+            if entries:
+                yield entries
+        if failure is not None:
+            raise failure
+
+
+class _Chosen:
+    """Which packets are dissected: by capture filter and time; they are written on the way."""
+
+    def __init__(self, bpf: str, duration: float | None, write: Writer | None) -> None:
+        self._bpf = bpf
+        self._programs: dict[int, Program] = {}
+        self._duration = None if duration is None else int(duration * SECOND)
+        self._end: int | None = None
+        self._write = write
+        self.over = False
+
+    def of(self, block: Block, sniffer: Sniffer) -> Block:
+        if self._bpf:
+            program = self._programs.get(block.linktype)
+            if program is None:
+                from pysniff.capture.bpf import compile
+
+                program = self._programs[block.linktype] = compile(self._bpf, block.linktype)
+            block, dropped = program.filtered(block)
+            sniffer.filtered(dropped)
+        if self._duration is not None and block.records:
+            block = self._in_time(block, self._duration)
+        if self._write is not None and block.records:
+            self._write.write(block)
+        return block
+
+    def _in_time(self, block: Block, duration: int) -> Block:
+        if self._end is None:
+            self._end = block.records[0][0] + duration
+        records = [record for record in block.records if record[0] < self._end]
+        self.over = len(records) < len(block.records)
+        return Block(block.data, records, block.linktype, block.interface)
+
+
+class _Files:
+    """Packets of files, by time."""
+
+    interfaces: Sequence[str] = ()
+
+    def __init__(self, files: Sequence[CaptureFile], progress: Progress | None) -> None:
+        self._files = files
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[Block | Idle]:
+        from pysniff.capture.merge import merge
+
+        files, progress = self._files, self._progress
+        sizes = [file.size for file in files]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        items: Iterable[Block | Idle] = files[0] if len(files) == 1 else merge(files)
+        for item in items:
+            yield item
+            if progress is not None:
+                progress(sum(file.position for file in files), total)
+
+    def stop(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def account(self, ledger: Ledger) -> None:
+        ledger.recorded_drops = sum(file.dropped for file in self._files)
+
+
+class _Interfaces:
+    """Packets of interfaces, as they come."""
+
+    def __init__(self, live: Live | Dumpcap, duration: float | None) -> None:
+        self._live = live
+        self._duration = duration
+        self._received = 0
+
+    @property
+    def interfaces(self) -> Sequence[str]:
+        return self._live.interfaces
+
+    def __iter__(self) -> Iterator[Block | Idle]:
+        from threading import Timer
+
+        timer = None
+        if self._duration is not None:
+            timer = Timer(self._duration, self._live.stop)
+            timer.daemon = True
+            timer.start()
+        try:
+            for item in self._live:
+                if isinstance(item, Block):
+                    self._received += len(item)
+                yield item
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def account(self, ledger: Ledger) -> None:
+        counts = self._live.counts()
+        ledger.live_packets = self._received
+        ledger.kernel_received = counts.received_by_kernel
+        ledger.kernel_dropped = counts.dropped_by_kernel
+        ledger.interface_dropped = counts.dropped_by_interface

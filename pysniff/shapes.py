@@ -1,0 +1,74 @@
+"""The packets that nearly all traffic consists of, each taken apart by one unpacking.
+
+IPv4 without options and IPv6 without extension headers, over Ethernet, cooked, loopback and raw links, with TCP
+or UDP behind. decode.py takes everything else, and says why where these are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from pysniff.packet import Block
+
+Unpack = Callable[[bytes, int], tuple[int, ...]]
+
+# Behind the link header. IPv4: version and IHL, total length, fragment word, protocol, then the key (addresses
+# and ports: 12 bytes in a row), TCP sequence number (UDP: length and checksum), data offset, flags.
+_IPV4 = "BxH2xHxB2x12sI4xBB"
+# IPv6: payload length, next header, the key (36 bytes in a row), and the same TCP fields.
+_IPV6 = "4xHBx36sI4xBB"
+
+
+class Shape(NamedTuple):
+    """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6."""
+
+    unpack4: Callable[..., tuple[int, int, int, int, int, bytes, int, int, int]]
+    unpack6: Callable[..., tuple[int, int, bytes, int, int, int]]
+    ip: int
+    type4: object
+    types6: frozenset[object]
+
+
+def _shape(link: str, ip: int, type4: object, *types6: object) -> Shape:
+    return Shape(
+        Struct(f"!{link}{_IPV4}").unpack_from,
+        Struct(f"!{ip}x{_IPV6}").unpack_from,
+        ip,
+        type4,
+        frozenset(types6),
+    )
+
+
+_RAW = _shape("0s", 0, b"", b"")  # nothing before the IP header
+_SHAPES = {
+    1: _shape("12xH", 14, 0x0800, 0x86DD),  # Ethernet
+    113: _shape("14xH", 16, 0x0800, 0x86DD),  # Linux cooked v1
+    276: _shape("H18x", 20, 0x0800, 0x86DD),  # Linux cooked v2
+    # BSD loopback: the address family in the byte order of the host, here little-endian; AF_INET6 differs by system.
+    0: _shape("H2x", 4, 0x0200, 0x1800, 0x1C00, 0x1E00, 0x0A00),
+    12: _RAW,
+    14: _RAW,
+    101: _RAW,
+    228: _RAW,
+    229: _RAW,
+}
+_NONE = _shape("0s", 0, None)
+
+
+def shape_of(linktype: int) -> Shape:
+    """How to take packets of a link type apart; matches nothing where there is no common shape."""
+    return _SHAPES.get(linktype, _NONE)
+
+
+def _payload_offsets(headers: int) -> list[int]:
+    """By the byte that holds the TCP data offset: where the payload begins, far away for an impossible one."""
+    return [headers + (byte >> 4) * 4 if byte >> 4 >= 5 else 1 << 40 for byte in range(256)]
+
+
+# By the bytes of link and IP headers together.
+PAYLOAD = {size: _payload_offsets(size) for ip in {shape.ip for shape in [*_SHAPES.values(), _NONE]} for size in (ip + 20, ip + 40)}
+
+# The longest unpacking reads this far beyond the start of a packet.
+assert max(Struct(f"!20x{_IPV6}").size, Struct(f"!20x{_IPV4}").size) <= Block.PADDING

@@ -1,0 +1,229 @@
+"""Knows every TCP connection: SYN, FIN, RST, port reuse, starts in the middle, and when to forget.
+
+The packet loop in sniffer.py delivers what is in order by itself; everything else comes here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from pysniff.conversation import Conversation
+from pysniff.core import Core
+from pysniff.entry import Flow
+from pysniff.ledger import count
+from pysniff.limits import SECOND
+from pysniff.message import CLIENT, SERVER
+from pysniff.packet import ACK, FIN, RST, SYN
+from pysniff.reassembly import UNKNOWN, Half
+
+_MASK = 0xFFFFFFFF
+
+
+def reverse(key: bytes) -> bytes:
+    """The key of packets going the other way."""
+    size = (len(key) - 4) // 2
+    return key[size : 2 * size] + key[:size] + key[-2:] + key[-4:-2]
+
+
+class Connections:
+    """All TCP connections; `halves` by key, both ways."""
+
+    __slots__ = ("halves", "_core", "_syns", "_open", "_ended")
+
+    def __init__(self, core: Core) -> None:
+        self.halves: dict[bytes, Half] = {}
+        self._core = core
+        # SYNs that no data followed so far: first sequence number, whether it was a SYN-ACK, time.
+        self._syns: dict[bytes, tuple[int, bool, int]] = {}
+        self._open: dict[Conversation, bytes] = {}  # oldest first
+        self._ended: deque[tuple[int, bytes, Half]] = deque()  # when to forget which
+
+    def segment(self, key: bytes, seq: int, ack: int, flags: int, payload: bytes, missing: int, at: int) -> None:
+        """Take one TCP segment, whatever it is."""
+        half = self.halves.get(key)
+        if flags & SYN:
+            self._syn(key, half, seq, flags, at)
+            if not payload:
+                return
+            seq = (seq + 1) & _MASK
+            half = self.halves.get(key)
+        if half is None:
+            if not payload:
+                if flags & RST:
+                    self._use_syn(key)
+                    self._use_syn(reverse(key))
+                return
+            half = self._begin(key, seq, ack, flags, at)
+        conversation = half.conversation
+        if conversation is None:
+            if payload:
+                count(self._core.ledger.discarded, "after the end", len(payload))
+            return
+        if half.skipping:
+            if payload:
+                half.count(payload, at)
+            half.ended |= bool(flags & FIN)
+        else:
+            self._advance(conversation, half, seq, ack, flags, payload, missing, at)
+        if flags & RST:
+            self._end(conversation, at, "reset")
+        elif half.ended and half.peer.ended:
+            self._end(conversation, at, "finished")
+
+    def acknowledge(self, key: bytes, ack: int, at: int) -> None:
+        """A plain ACK, while some half waits for something."""
+        half = self.halves.get(key)
+        if half is not None and half.conversation is not None:
+            half.peer.acknowledged(ack, at)
+            half.settle()
+            half.peer.settle()
+
+    def sweep(self, now: int, idle_check: bool) -> None:
+        """Forget what ended or never began; end what has been idle for long."""
+        limits, ended, syns = self._core.limits, self._ended, self._syns
+        while ended and (ended[0][0] <= now or len(ended) > limits.closed):
+            _, key, half = ended.popleft()
+            self._drop(key, half)
+        while syns:
+            key = next(iter(syns))
+            if syns[key][2] + limits.idle > now:
+                break
+            del syns[key]
+            self._core.ledger.half_open_expired += 1
+        if idle_check:
+            for conversation in [one for one in self._open if is_idle(one, limits.idle // IDLE_CHECK)]:
+                self._end(conversation, now, "idle")
+
+    def busy(self) -> bool:
+        """Whether there is anything that time could change."""
+        return bool(self._open or self._ended or self._syns)
+
+    def close(self, at: int) -> None:
+        """The capture is over."""
+        for conversation in list(self._open):
+            self._end(conversation, at, "end of capture")
+        self.halves.clear()
+        self._ended.clear()
+
+    def open(self) -> Iterator[Conversation]:
+        return iter(self._open)
+
+    def half_open(self) -> int:
+        """SYNs remembered now."""
+        return len(self._syns)
+
+    def _advance(
+        self, conversation: Conversation, half: Half, seq: int, ack: int, flags: int, payload: bytes, missing: int, at: int
+    ) -> None:
+        peer = half.peer
+        if flags & ACK:
+            peer.acknowledged(ack, at)
+            known = half.side is SERVER and peer.next != UNKNOWN
+            conversation.pairs.acked = (ack - peer.base) & _MASK if known else None
+        if payload or flags & FIN:
+            half.segment(seq, payload, bool(flags & FIN), at)
+        if missing:
+            half.lost(missing, at)
+        if flags & RST:
+            half.flush(at)
+            peer.flush(at)
+        half.settle()
+        peer.settle()
+
+    def _syn(self, key: bytes, half: Half | None, seq: int, flags: int, at: int) -> None:
+        first = (seq + 1) & _MASK
+        if half is not None:
+            conversation = half.conversation
+            if conversation is not None:
+                if half.base == first and half.next != UNKNOWN:
+                    return  # a retransmission
+                if half.next == UNKNOWN and flags & ACK:
+                    half.start(first)  # the answer to a SYN that brought data (RFC 7413)
+                    return
+                self._end(conversation, at, "port reused")
+            self._drop(key, half)
+        syns, ledger = self._syns, self._core.ledger
+        if key not in syns:
+            ledger.half_open += 1
+            if len(syns) >= self._core.limits.half_open:
+                del syns[next(iter(syns))]
+                ledger.half_open_evicted += 1
+        syns[key] = (first, bool(flags & ACK), at)
+
+    def _use_syn(self, key: bytes) -> tuple[int, bool, int] | None:
+        syn = self._syns.pop(key, None)
+        if syn is not None:
+            self._core.ledger.half_open_used += 1
+        return syn
+
+    def _begin(self, key: bytes, seq: int, ack: int, flags: int, at: int) -> Half:
+        """The first payload of a connection."""
+        core = self._core
+        if len(self._open) >= core.limits.conversations:
+            self._evict(at)
+        back = reverse(key)
+        mine, theirs = self._use_syn(key), self._use_syn(back)
+        half, peer = Half(core, CLIENT), Half(core, SERVER)
+        half.peer, peer.peer = peer, half
+        first = min([at] + [syn[2] for syn in (mine, theirs) if syn is not None])
+        flow = Flow("tcp", key, first, core.node, core.capture_source)
+        by_server = (mine is not None and mine[1]) or (theirs is not None and not theirs[1])
+        if by_server:
+            flow.flipped = True
+            half.side, peer.side = SERVER, CLIENT
+        oriented = mine is not None or theirs is not None
+        midstream = mine is None
+        halves = (peer, half) if by_server else (half, peer)
+        conversation = Conversation(core, flow, halves, oriented=oriented, midstream=midstream)
+        for one in (half, peer):
+            one.conversation = conversation
+            one.receive = conversation.feed
+        if mine is not None:
+            half.start(mine[0])
+        if theirs is not None:
+            peer.start(theirs[0])
+        elif mine is not None and flags & ACK:
+            peer.start(ack)
+        self._open[conversation] = key
+        self.halves[key] = half
+        self.halves[back] = peer
+        return half
+
+    def _evict(self, at: int) -> None:
+        """Room for one more: an old conversation that was quiet at the last check, else the oldest."""
+        some = list(islice(self._open, _EVICTION_CHOICE))
+        quiet = [conversation for conversation in some if conversation.quiet]
+        self._end((quiet or some)[0], at, "evicted")
+
+    def _end(self, conversation: Conversation, at: int, reason: str) -> None:
+        key = self._open.pop(conversation)
+        half = self.halves[key]
+        for one in (half, half.peer):
+            if not one.skipping:
+                one.flush(at)
+        conversation.close(at, reason)
+        for one in (half, half.peer):
+            one.stop()
+        # Late segments shall not open a new conversation.
+        self._ended.append((at + self._core.limits.linger, key, half))
+
+    def _drop(self, key: bytes, half: Half) -> None:
+        for one, known in ((key, (half, half.peer)), (reverse(key), (half, half.peer))):
+            if self.halves.get(one) in known:
+                del self.halves[one]
+
+
+# Conversations looked at for one that is quiet.
+_EVICTION_CHOICE = 64
+# How often idleness is checked.
+IDLE_CHECK = 16 * SECOND
+
+
+def is_idle(conversation: Conversation, checks: int) -> bool:
+    """Count how often in a row nothing new was seen."""
+    mark = sum(half.progress() for half in conversation.halves)
+    conversation.quiet = conversation.quiet + 1 if mark == conversation.mark else 0
+    conversation.mark = mark
+    return conversation.quiet > checks

@@ -1,0 +1,114 @@
+"""Knows every pair of UDP ports that talk, and when to forget it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pysniff.conversation import Conversation
+from pysniff.core import Core
+from pysniff.entry import Flow
+from pysniff.message import CLIENT, SERVER, Side
+from pysniff.tcp import IDLE_CHECK, is_idle, reverse
+
+
+class Direction:
+    """Datagrams one way."""
+
+    __slots__ = ("side", "conversation", "skipping", "packets", "bytes", "first", "last", "_count")
+
+    conversation: Conversation
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.skipping = False
+        self.packets = 0
+        self.bytes = 0
+        self.first = 0
+        self.last = 0
+        self._count = 0
+
+    def skip(self) -> None:
+        self.skipping = True
+
+    def slow(self) -> None:
+        """Nothing acknowledges datagrams."""
+
+    def offset(self) -> int:
+        return 0
+
+    def progress(self) -> int:
+        return self._count
+
+    def take(self, payload: bytes, at: int) -> bool:
+        """Feed or count one datagram; whether it was only counted."""
+        self._count += 1
+        if not self.skipping:
+            self.conversation.feed(self.side, payload, at)
+            return False
+        if not self.packets:
+            self.first = at
+        self.packets += 1
+        self.bytes += len(payload)
+        self.last = at
+        return True
+
+
+class Exchanges:
+    """All UDP conversations, by key."""
+
+    __slots__ = ("_core", "_directions", "_open")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._directions: dict[bytes, Direction] = {}
+        self._open: dict[Conversation, bytes] = {}
+
+    def datagram(self, key: bytes, payload: bytes, missing: int, at: int) -> None:
+        """Take one datagram; `missing` bytes of it were cut by the snapshot length."""
+        ledger = self._core.ledger
+        ledger.udp_bytes += len(payload)
+        ledger.snapped_bytes += missing
+        direction = self._directions.get(key) or self._begin(key, at)
+        if direction.take(payload, at):
+            ledger.udp_skipped_bytes += len(payload)
+        else:
+            ledger.udp_delivered += len(payload)
+
+    def sweep(self, now: int, idle_check: bool) -> None:
+        """End what has been idle for long."""
+        if idle_check:
+            checks = self._core.limits.idle_udp // IDLE_CHECK
+            for conversation in [one for one in self._open if is_idle(one, checks)]:
+                self._end(conversation, now, "idle")
+
+    def busy(self) -> bool:
+        """Whether there is anything that time could change."""
+        return bool(self._open)
+
+    def close(self, at: int) -> None:
+        """The capture is over."""
+        for conversation in list(self._open):
+            self._end(conversation, at, "end of capture")
+
+    def open(self) -> Iterator[Conversation]:
+        return iter(self._open)
+
+    def _begin(self, key: bytes, at: int) -> Direction:
+        core = self._core
+        if len(self._open) >= core.limits.conversations:
+            self._end(next(iter(self._open)), at, "evicted")
+        there, back = Direction(CLIENT), Direction(SERVER)
+        flow = Flow("udp", key, at, core.node, core.capture_source)
+        conversation = Conversation(core, flow, (there, back), oriented=False, midstream=True)
+        there.conversation = back.conversation = conversation
+        self._open[conversation] = key
+        # A sender that is its own receiver has one direction.
+        self._directions[reverse(key)] = back
+        self._directions[key] = there
+        return there
+
+    def _end(self, conversation: Conversation, at: int, reason: str) -> None:
+        key = self._open.pop(conversation)
+        self._directions.pop(key, None)
+        self._directions.pop(reverse(key), None)
+        conversation.close(at, reason)

@@ -1,0 +1,42 @@
+"""What a test may need of the machine; where it is missing, the test is skipped and says why.
+
+`@pytest.mark.needs_root`, `@pytest.mark.needs("nginx", "curl")` and the fixture `corpus`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Debian keeps servers where a user's PATH does not look.
+SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs_root: captures live, or makes network namespaces")
+    config.addinivalue_line("markers", "needs(*programs): runs programs that a machine may lack")
+    os.environ["PATH"] = SEARCH
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+    for mark in item.iter_markers("needs"):
+        missing = [program for program in mark.args if shutil.which(program, path=SEARCH) is None]
+        if missing:
+            pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of captures with ground truth that PYSNIFF_CORPUS names."""
+    folder = os.environ.get("PYSNIFF_CORPUS", "")
+    if not folder:
+        pytest.skip("PYSNIFF_CORPUS is not set")
+    path = Path(folder)
+    if not (path / "public" / "index.csv").is_file():
+        pytest.skip(f"PYSNIFF_CORPUS={folder} has no public/index.csv")
+    return path

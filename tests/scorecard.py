@@ -1,0 +1,168 @@
+"""How far we agree with the truth about captures that we did not write.
+
+Run it to print the scorecard (`--write` keeps it in docs/scorecard.md); PYSNIFF_CORPUS says where the corpus is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from truth import counts, match
+from truth.corpus import VARIABLE, Capture, captures, digest
+from truth.half import of_entry
+from truth.match import Disagreement
+from truth_exceptions import EXCEPTIONS, Exempt
+
+import pysniff
+from pysniff.entry import Entry
+from pysniff.errors import PysniffError, ReadError
+
+LATER = {"h2.stream": "HTTP/2 and gRPC streams", "ws.msg": "WebSocket messages"}
+WHOLE = 1 << 30  # body limit of records that are compared
+PAGE = Path(__file__).parent.parent / "docs" / "scorecard.md"
+MOST_EXCEPTIONS = 0.01  # of the records judged
+
+
+@dataclass
+class Verdict:
+    """On one capture, or on all of them together."""
+
+    judged: Counter[str] = field(default_factory=Counter)  # records by kind
+    apart: Counter[str] = field(default_factory=Counter)  # records not judged, by reason
+    beyond: int = 0
+    disagreements: list[Disagreement] = field(default_factory=list)  # no exception excuses them
+    excused: list[tuple[Disagreement, Exempt]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)  # capture: reason
+
+    @property
+    def records(self) -> int:
+        return self.judged.total()
+
+    @property
+    def agreement(self) -> float:
+        """Share of the records judged, exceptions counted as disagreeing neither way."""
+        off = sum(one.weight for one in self.disagreements)
+        return 1 - off / self.records if self.records else 1.0
+
+
+def read(capture: Capture) -> list[Entry]:
+    """Its entries; a file that breaks off gives those before the cut."""
+    entries: list[Entry] = []
+    with suppress(ReadError):
+        entries.extend(pysniff.read(capture.file))
+    return entries
+
+
+def judge(capture: Capture, exceptions: Iterable[Exempt] = EXCEPTIONS) -> Verdict:
+    """Read one capture with PySniff and compare."""
+    try:
+        entries = read(capture)
+    except PysniffError as error:
+        return Verdict(skipped={capture.path: str(error)})
+    # An entry shown while open is replaced by the one that ends it.
+    last = list({entry.id: entry for entry in entries}.values())
+    http = match.judge(capture, [half for entry in last for half in of_entry(entry)])
+    kinds, off = counts.judge(capture, (entry.to_dict(WHOLE) for entry in last if entry.protocol in ("dns", "redis")))
+    verdict = Verdict(http.judged + kinds, http.apart, http.beyond)
+    verdict.apart["DNS quoted in ICMP errors"] += sum(counts.QUOTED.get(capture.path, ()))
+    verdict.apart["inside WireGuard"] += sum(counts.ENCRYPTED.get(capture.path, ()))
+    verdict.apart.update(LATER[record["t"]] for record in capture.of(*LATER))
+    excuses = {one.record: one for one in exceptions if one.capture == capture.path}
+    for one in http.disagreements + off:
+        if one.record in excuses:
+            verdict.excused.append((one, excuses[one.record]))
+        else:
+            verdict.disagreements.append(one)
+    return verdict
+
+
+def total(verdicts: Iterable[Verdict]) -> Verdict:
+    whole = Verdict()
+    for verdict in verdicts:
+        whole.judged += verdict.judged
+        whole.apart += verdict.apart
+        whole.beyond += verdict.beyond
+        whole.disagreements += verdict.disagreements
+        whole.excused += verdict.excused
+        whole.skipped |= verdict.skipped
+    return whole
+
+
+def unused(verdict: Verdict, exceptions: Iterable[Exempt] = EXCEPTIONS) -> list[Exempt]:
+    """Exceptions that excuse nothing any more."""
+    used = [exempt for _, exempt in verdict.excused]
+    return [one for one in exceptions if one not in used]
+
+
+def page(all_of: list[Capture], verdict: Verdict) -> str:
+    """The scorecard in Markdown."""
+    excused = sum(one.weight for one, _ in verdict.excused)
+    lines = [
+        "# Scorecard",
+        "Captures that others wrote, against what tshark says is in them. Made by `python tests/scorecard.py --write`.",
+        "",
+        f"- captures run: {len(all_of) - len(verdict.skipped)} of {len(all_of)}",
+        f"- corpus digest: `{digest(all_of)}`",
+        f"- records judged: {verdict.records}; agreement {verdict.agreement:.2%}; disagreements {_weight(verdict)}",
+        f"- exceptions: {excused} records ({excused / max(verdict.records, 1):.2%}), listed below",
+        f"- HTTP/1 messages beyond the truth, where the bytes show them after a loss: {verdict.beyond}",
+        "",
+        "| records judged | |",
+        "|---|---|",
+        *(f"| {kind} | {n} |" for kind, n in sorted(verdict.judged.items())),
+        "",
+        "| records apart | |",
+        "|---|---|",
+        *(
+            f"| {reason}{' (later)' if reason in LATER.values() else ''} | {n} |"
+            for reason, n in verdict.apart.items()
+            if n
+        ),
+    ]
+    lines += _section("Skipped", (f"- {path}: {reason}" for path, reason in verdict.skipped.items()))
+    lines += _section("Disagreements", (describe(one) for one in verdict.disagreements))
+    lines += _section("Exceptions", (_excuse(*pair) for pair in verdict.excused))
+    return "\n".join(lines) + "\n"
+
+
+def _weight(verdict: Verdict) -> int:
+    return sum(one.weight for one in verdict.disagreements)
+
+
+def _section(title: str, items: Iterable[str]) -> list[str]:
+    rows = list(items)
+    return ["", f"## {title}", *rows] if rows else []
+
+
+def describe(one: Disagreement) -> str:
+    return f"- {one.capture}: {one.record}\n  - ours: {one.ours[:1500]}\n  - truth: {one.truth[:1500]}"
+
+
+def _excuse(one: Disagreement, exempt: Exempt) -> str:
+    return f"- {one.capture}: {one.record}: {exempt.reason} Bytes: `{exempt.bytes}`"
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(PAGE.parent.parent)}")
+    options.add_argument("--only", default="", help="captures whose path contains this")
+    chosen = options.parse_args()
+    all_of = [capture for capture in captures() if chosen.only in capture.path]
+    if not all_of:
+        sys.exit(f"no captures: set {VARIABLE}")
+    verdict = total(judge(capture) for capture in all_of)
+    text = page(all_of, verdict)
+    sys.stdout.write(text)
+    if chosen.write:
+        PAGE.write_text(text, encoding="utf-8")
+    return 1 if verdict.disagreements or verdict.skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

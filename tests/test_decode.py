@@ -1,0 +1,359 @@
+"""Every shape of packet gives its segment; what is broken says why."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from frames import (
+    CLIENT4,
+    CLIENT6,
+    SERVER4,
+    SERVER6,
+    attribute,
+    ethernet,
+    extension,
+    gre,
+    ipv4,
+    ipv6,
+    pppoe,
+    snap,
+    tcp,
+    udp,
+    vlan,
+    wlan,
+)  # fmt: skip
+
+from pysniff.decode import Decoder
+from pysniff.limits import Limits
+from pysniff.packet import Datagram, Rejected, Segment
+
+PORTS = struct.pack(">HH", 51022, 80)
+V4 = Segment(CLIENT4 + SERVER4 + PORTS, 1, 2, 0x18, b"hello", 0)
+V6 = Segment(CLIENT6 + SERVER6 + PORTS, 1, 2, 0x18, b"hello", 0)
+# The addresses outside of tunnels, which must not show.
+OUTER = bytes(range(1, 9))
+OUTER6 = bytes(range(1, 33))
+IP4, IP6 = ipv4(tcp()), ipv6(tcp(), 6)
+FRAME4 = ethernet(IP4)
+
+
+def decode(data: bytes, linktype: int = 1, wire_length: int = 0) -> Segment | Datagram | Rejected:
+    return Decoder().decode(data, linktype, wire_length, 0)
+
+
+def in_gre(number: int, inside: bytes, flags: int = 0, options: bytes = b"") -> bytes:
+    return ethernet(ipv4(gre(inside, number, flags, options), 47, addresses=OUTER))
+
+
+def in_udp(port: int, inside: bytes) -> bytes:
+    return ethernet(ipv4(udp(inside, port), 17, addresses=OUTER))
+
+
+def mpls(inside: bytes, labels: int = 1) -> bytes:
+    return ethernet(b"\0\1\0\x40" * (labels - 1) + b"\0\1\1\x40" + inside, 0x8847)
+
+
+def cooked(inside: bytes, number: int = 0x0800, hardware: int = 1) -> bytes:
+    return struct.pack(">HHHQH", 0, hardware, 6, 0, number) + inside
+
+
+def radiotap(inside: bytes, flags: int) -> bytes:
+    """With a timer, which must be skipped to find the flags."""
+    present = struct.pack("<III", 0x80000003, 0, 0)  # two words, and four bytes that align the timer
+    return struct.pack("<BBH", 0, 0, 25) + present + struct.pack("<QB", 0, flags) + inside
+
+
+def nflog(order: str) -> bytes:
+    return b"\x02\0\0\0" + attribute(1, b"\0\0\0\1", order) + attribute(10, b"in\0", order) + attribute(9, IP4, order)
+
+
+def netlink(subsystem: int, kind: int) -> bytes:
+    message = b"\x02\0\0\0" + attribute(1, b"abc") + attribute(kind, IP4)
+    head = struct.pack("<IHHII", 16 + len(message), subsystem << 8, 0, 0, 0)
+    return struct.pack(">HHHQH", 0, 824, 0, 0, 12) + head + message
+
+
+# What is on the wire: link type, bytes, the segment that it holds.
+SHAPES: dict[str, tuple[int, bytes, Segment]] = {
+    "ethernet": (1, ethernet(IP4), V4),
+    "ethernet, ipv6": (1, ethernet(IP6, 0x86DD), V6),
+    "ipv4 options": (1, ethernet(ipv4(tcp(), options=b"\x94\x04\0\0" + b"\x01" * 36)), V4),
+    "tcp options": (1, ethernet(ipv4(tcp(options=b"\x01" * 40))), V4),
+    "vlan": (1, ethernet(vlan(IP4), 0x8100), V4),
+    "qinq": (1, ethernet(vlan(vlan(IP6, 0x86DD), 0x8100), 0x88A8), V6),
+    "old qinq": (1, ethernet(vlan(vlan(IP4), 0x8100), 0x9100), V4),
+    "802.1ah": (1, ethernet(bytes(4) + FRAME4, 0x88E7), V4),
+    "802.1cb": (1, ethernet(bytes(4) + b"\x08\0" + IP4, 0xF1C1), V4),
+    "snap": (1, ethernet(snap(IP4), 8 + len(IP4)), V4),
+    "snap in vlan": (1, ethernet(vlan(snap(IP4), 8 + len(IP4)), 0x8100), V4),
+    "ip's own sap": (1, ethernet(b"\x06\x06\x03" + IP4, 3 + len(IP4)), V4),
+    "pppoe": (1, ethernet(pppoe(b"\0\x21" + IP4), 0x8864), V4),
+    "pppoe, compressed": (1, ethernet(pppoe(b"\x57" + IP6), 0x8864), V6),
+    "pppoe in vlan": (1, ethernet(vlan(pppoe(b"\0\x21" + IP4), 0x8864), 0x8100), V4),
+    "cooked": (113, cooked(IP4), V4),
+    "cooked, vlan": (113, cooked(vlan(IP6, 0x86DD), 0x8100), V6),
+    "cooked, llc": (113, cooked(snap(IP4), 4), V4),
+    "cooked, radiotap": (113, cooked(radiotap(wlan(snap(IP4)), 0), 0, 803), V4),
+    "cooked, 802.11": (113, cooked(wlan(snap(IP4)), 0, 801), V4),
+    "cooked, 802.11 that is already ip": (113, cooked(IP4, 0x0800, 801), V4),
+    "cooked 2": (276, struct.pack(">HHIHBBQ", 0x86DD, 0, 1, 1, 0, 6, 0) + IP6, V6),
+    "null, little-endian": (0, b"\x02\0\0\0" + IP4, V4),
+    "null, big-endian": (0, b"\0\0\0\x02" + IP4, V4),
+    **{f"null, family {family}": (0, struct.pack("<I", family) + IP6, V6) for family in (10, 23, 24, 28, 30)},
+    "loop": (108, b"\0\0\0\x1c" + IP6, V6),
+    **{f"raw {number}": (number, IP4, V4) for number in (12, 14, 101, 228)},
+    **{f"raw {number}, ipv6": (number, IP6, V6) for number in (12, 14, 101, 229)},
+    "ppp": (9, b"\0\x21" + IP4, V4),
+    "ppp, hdlc": (9, b"\xff\x03\0\x57" + IP6, V6),
+    "ppp hdlc": (50, b"\xff\x03\0\x21" + IP4, V4),
+    "cisco hdlc": (50, b"\x0f\0\x08\0" + IP4, V4),
+    "c_hdlc": (104, b"\x0f\0\x86\xdd" + IP6, V6),
+    "ppp with direction": (204, b"\x01\xff\x03\0\x21" + IP4, V4),
+    "pppd": (166, b"\x01\x03\0\x21" + IP4, V4),
+    "ppp ether": (51, pppoe(b"\0\x21" + IP4), V4),
+    "802.11": (105, wlan(snap(IP4)), V4),
+    "802.11, four addresses": (105, wlan(snap(IP4), control=b"\x08\x03", behind=bytes(6)), V4),
+    "802.11, qos": (105, wlan(snap(IP6, 0x86DD), control=b"\x88\x02", behind=bytes(2)), V6),
+    "802.11, qos and ht": (105, wlan(snap(IP4), control=b"\x88\x82", behind=bytes(6)), V4),
+    "802.11, a-msdu": (
+        105, wlan(bytes(12) + struct.pack(">H", 8 + len(IP4)) + snap(IP4), control=b"\x88\x02", behind=b"\x80\0"), V4,
+    ),
+    "802.11, deciphered wep": (105, wlan(bytes(4) + snap(IP4), control=b"\x08\x41"), V4),
+    "802.11, deciphered ccmp": (105, wlan(b"\0\0\0\x20" + bytes(4) + snap(IP4), control=b"\x08\x41"), V4),
+    "centrino": (1, ethernet(wlan(snap(IP4)), 0x2452), V4),
+    "radiotap": (127, radiotap(wlan(snap(IP4)), 0), V4),
+    "radiotap, padded, fcs": (
+        127, radiotap(wlan(b"\0\0" + snap(IP4), control=b"\x88\x01", behind=bytes(2)) + b"FCS!", 0x30), V4,
+    ),
+    "ppi": (192, struct.pack("<BBHI", 0, 0, 12, 105) + bytes(4) + wlan(snap(IP4)), V4),
+    "prism": (119, struct.pack("<II", 0x44, 144) + bytes(136) + wlan(snap(IP4)), V4),
+    "avs": (163, struct.pack(">II", 0x80211001, 64) + bytes(56) + wlan(snap(IP4)), V4),
+    "nflog": (239, nflog("<"), V4),
+    "nflog, big-endian": (239, nflog(">"), V4),
+    "netlink, log": (253, netlink(4, 9), V4),
+    "netlink, queue": (253, netlink(3, 10), V4),
+    "hop-by-hop": (1, ethernet(ipv6(extension(tcp(), 6), 0), 0x86DD), V6),
+    "all extension headers": (
+        101,
+        ipv6(extension(extension(extension(extension(tcp(), 6), 135), 60), 43, options=b"\x01\x0c" + bytes(12)), 0),
+        V6,
+    ),
+    "authentication header": (101, ipv6(b"\x06\x04" + bytes(22) + tcp(), 51), V6),
+    "authentication header, ipv4": (101, ipv4(b"\x06\x04" + bytes(22) + tcp(), 51), V4),
+    "atomic fragment": (101, ipv6(b"\x06" + bytes(7) + tcp(), 44), V6),
+    "ip in ip": (1, ethernet(ipv4(IP4, 4, addresses=OUTER)), V4),
+    "6in4": (1, ethernet(ipv4(IP6, 41, addresses=OUTER)), V6),
+    "4in6": (1, ethernet(ipv6(IP4, 4, addresses=OUTER6), 0x86DD), V4),
+    "6in6, options": (1, ethernet(ipv6(extension(IP6, 41), 60, addresses=OUTER6), 0x86DD), V6),
+    "srv6 ethernet": (1, ethernet(ipv6(FRAME4, 143, addresses=OUTER6), 0x86DD), V4),
+    "etherip": (1, ethernet(ipv4(b"\x30\0" + FRAME4, 97, addresses=OUTER)), V4),
+    "gre": (1, in_gre(0x0800, IP4), V4),
+    "gre, all options": (1, in_gre(0x86DD, IP6, 0xB000, bytes(12)), V6),
+    "gre, routing": (1, in_gre(0x0800, IP4, 0x4000, bytes(4) + b"\x08\0\0\x04abcd" + bytes(4)), V4),
+    "gre, bridging": (1, in_gre(0x6558, FRAME4, 0x2000, bytes(4)), V4),
+    "gre, mpls": (1, in_gre(0x8847, b"\0\1\1\x40" + IP4), V4),
+    "wccp": (1, in_gre(0x883E, IP4), V4),
+    "wccp 2": (1, in_gre(0x883E, bytes(4) + IP4), V4),
+    "pptp": (1, in_gre(0x880B, b"\xff\x03\0\x21" + IP4, 0x3081, struct.pack(">HHII", 4 + len(IP4), 9, 1, 1)), V4),
+    "erspan 1": (1, in_gre(0x88BE, FRAME4), V4),
+    "erspan 2": (1, in_gre(0x88BE, b"\x10\x64\x08\x01\0\0\0\0" + FRAME4, 0x1000, bytes(4)), V4),
+    "erspan 3": (1, in_gre(0x22EB, b"\x20\x64" + bytes(10) + FRAME4, 0x1000, bytes(4)), V4),
+    "erspan 3, subheader": (
+        1, in_gre(0x22EB, b"\x20\x64" + bytes(9) + b"\x01" + bytes(8) + FRAME4, 0x1000, bytes(4)), V4,
+    ),
+    "erspan 3, ip": (1, in_gre(0x22EB, b"\x20\x64" + bytes(8) + b"\x08\0" + IP4, 0x1000, bytes(4)), V4),
+    "mpls": (1, mpls(IP4), V4),
+    "mpls, three labels": (1, mpls(IP6, 3), V6),
+    "mpls, ethernet": (1, mpls(FRAME4), V4),
+    "mpls, ethernet, address begins with 4": (1, mpls(b"\x4e" + FRAME4[1:]), V4),
+    "mpls, ethernet, address begins with 6": (1, mpls(b"\x6e" + FRAME4[1:]), V4),
+    "mpls, control word": (1, mpls(bytes(4) + FRAME4), V4),
+    "mpls, control word with sequence": (1, mpls(b"\0\0\0\x05" + FRAME4), V4),
+    "mpls in ip": (1, ethernet(ipv4(b"\0\1\1\x40" + IP4, 137, addresses=OUTER)), V4),
+    "nsh": (1, ethernet(b"\0\x02\x01\x03" + bytes(4) + FRAME4, 0x894F), V4),
+    "vxlan": (1, in_udp(4789, b"\x08\0\0\0\0\0\x07\0" + FRAME4), V4),
+    "vxlan, linux port": (1, in_udp(8472, b"\x08\0\0\0\0\0\x07\0" + ethernet(vlan(IP6, 0x86DD), 0x8100)), V6),
+    "vxlan gpe": (1, in_udp(4790, b"\x0c\0\0\x01\0\0\x07\0" + IP4), V4),
+    "geneve": (1, in_udp(6081, b"\x02\0\x65\x58\0\0\x07\0" + bytes(8) + FRAME4), V4),
+    "geneve, ip": (1, in_udp(6081, b"\0\0\x86\xdd\0\0\x07\0" + IP6), V6),
+    "gtp": (1, in_udp(2152, b"\x30\xff" + struct.pack(">H", len(IP4)) + bytes(4) + IP4), V4),
+    "gtp, extension header": (
+        1,
+        in_udp(2152, b"\x34\xff" + struct.pack(">H", 8 + len(IP4)) + bytes(4) + b"\0\0\0\x85" + b"\x01\0\0\0" + IP4),
+        V4,
+    ),
+    "l2tp": (1, in_udp(1701, b"\x40\x02" + struct.pack(">H", 12 + len(IP4)) + bytes(4) + b"\xff\x03\0\x21" + IP4), V4),
+    "teredo": (1, in_udp(3544, IP6), V6),
+    "teredo, authentication and origin": (1, in_udp(3544, b"\0\x01\0\0" + bytes(9) + b"\0\0" + bytes(6) + IP6), V6),
+    "mpls in udp": (1, in_udp(6635, b"\0\1\1\x40" + IP4), V4),
+    "vxlan in vxlan": (
+        1, in_udp(4789, b"\x08" + bytes(7) + in_udp(4789, b"\x08" + bytes(7) + FRAME4)), V4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_segment_is_found_in(shape: str) -> None:
+    linktype, data, segment = SHAPES[shape]
+    assert decode(data, linktype) == segment
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_the_snapshot_cut_is_missing_in(shape: str) -> None:
+    linktype, data, segment = SHAPES[shape]
+    assert decode(data[: data.rindex(b"hello") + 2], linktype, len(data)) == segment._replace(payload=b"he", missing=3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_cut_at_any_byte_is_rejected_or_says_what_is_missing(shape: str) -> None:
+    linktype, data, segment = SHAPES[shape]
+    for size in range(len(data)):
+        match decode(data[:size], linktype, len(data)):
+            case Segment(payload=payload, missing=missing):
+                assert len(payload) + missing == 5 and segment.payload.startswith(payload)
+            case Datagram(payload=payload, missing=missing):
+                assert data[:size].endswith(payload)  # of a tunnel, whose inside cannot be read
+                assert not payload or missing == len(data) - size
+            case Rejected(reason=reason):
+                assert reason in ("malformed", "not_ip")
+
+
+def test_padding_is_not_payload() -> None:
+    syn = ipv4(tcp(b""))
+    assert decode(ethernet(syn).ljust(60, b"\0")) == V4._replace(payload=b"")
+    assert decode(ethernet(ipv6(tcp(b"")), 0x86DD) + bytes(6)) == V6._replace(payload=b"")
+    assert decode(in_udp(4789, b"\x08" + bytes(7) + ethernet(syn).ljust(60, b"\0"))) == V4._replace(payload=b"")
+
+
+def test_a_datagram_ends_where_udp_says() -> None:
+    data = ethernet(ipv4(udp(b"ping", 53) + b"trailer", 17))
+    assert decode(data) == Datagram(CLIENT4 + SERVER4 + struct.pack(">HH", 51022, 53), b"ping", 0)
+
+
+def test_big_tcp_takes_the_length_of_the_wire() -> None:
+    big = b"x" * 100_000
+    assert decode(ethernet(ipv4(tcp(big), total=0))) == V4._replace(payload=big)
+    assert decode(ethernet(ipv6(tcp(big), length=0), 0x86DD)) == V6._replace(payload=big)
+    snapped = ethernet(ipv4(tcp(big), total=0))
+    assert decode(snapped[:64], wire_length=len(snapped)) == V4._replace(payload=big[:10], missing=99_990)
+
+
+def test_big_tcp_with_a_jumbo_option_takes_its_length() -> None:
+    big = tcp(b"x" * 100_000)
+    jumbo = b"\xc2\x04" + struct.pack(">I", 8 + len(big))
+    data = ethernet(ipv6(extension(big, 6, options=jumbo), 0, length=0), 0x86DD)
+    assert decode(data + b"padding") == V6._replace(payload=b"x" * 100_000)
+    short = ipv6(extension(tcp(), 6, options=b"\xc2\x04\0\0\0\x21"), 0, length=0)
+    assert decode(short, 101) == Rejected("malformed", "bad jumbo length")
+
+
+def test_a_length_that_only_a_wrong_wire_length_bears_out_is_refused() -> None:
+    assert decode(ethernet(ipv4(tcp(), total=0)), wire_length=1 << 31) == Rejected("malformed", "bad IP length")
+
+
+def test_ip_longer_than_its_frame_counts_what_is_there() -> None:
+    assert decode(ethernet(ipv4(tcp(), total=9000))) == V4
+    assert decode(ethernet(ipv6(tcp(), length=9000), 0x86DD)) == V6
+
+
+BROKEN = {
+    "nothing": (1, b"", "short Ethernet"),
+    "header longer than the packet": (101, b"\x4f" + ipv4(tcp(b""))[1:], "bad IP header length"),
+    "header shorter than it can be": (101, b"\x44" + IP4[1:], "bad IP header length"),
+    "total length shorter than the header": (101, ipv4(tcp(), total=19), "bad IP length"),
+    "version 5": (228, b"\x55" + IP4[1:], "bad IP version"),
+    "version 5, raw": (101, b"\x55" + IP4[1:], "bad IP version"),
+    "data offset 4": (101, ipv4(tcp(words=4)), "bad TCP header length"),
+    "data offset beyond the end": (101, ipv4(tcp(words=15)), "bad TCP header length"),
+    "tcp of 19 bytes": (101, ipv4(tcp(b"")[:19]), "short TCP"),
+    "udp length 7": (101, ipv4(udp(b"", 53, length=7), 17), "bad UDP length"),
+    "udp length 0": (101, ipv4(udp(b"", 53, length=0), 17), "bad UDP length"),
+    "udp longer than ip": (101, ipv4(udp(b"", 53, length=9), 17), "bad UDP length"),
+    "extension header beyond the end": (101, ipv6(extension(b"", 6)[:-1], 0), "short extension header"),
+    "ethernet type between length and type": (1, ethernet(IP4, 1501), "bad Ethernet type"),
+    "endless vlan tags": (1, ethernet(vlan(b"", 0x8100) * 100, 0x8100), "too many headers"),
+    "endless ip in ip": (101, b"".join(ipv4(bytes(2000 - 20 * n), 4)[:20] for n in range(99)), "too many headers"),
+    "endless mpls labels": (1, ethernet(b"\0\1\0\x40" * 100, 0x8847), "too many headers"),
+    "radiotap that never ends": (127, b"\0\0\x0c\0" + b"\xff" * 8, "bad radiotap"),
+    "netlink attribute without length": (239, b"\x02\0\0\0" + bytes(8), "bad netlink attribute"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_it_is_malformed_to_have(case: str) -> None:
+    linktype, data, detail = BROKEN[case]
+    assert decode(data, linktype) == Rejected("malformed", detail)
+
+
+OTHERS = {
+    "arp": (1, ethernet(bytes(28), 0x0806), Rejected("not_ip", "arp")),
+    "lldp": (1, ethernet(b"\x02\x07", 0x88CC), Rejected("not_ip", "lldp")),
+    "pppoe discovery": (1, ethernet(b"\x11\x09" + bytes(4), 0x8863), Rejected("not_ip", "pppoed")),
+    "spanning tree": (1, ethernet(b"\x42\x42\x03" + bytes(35), 38), Rejected("not_ip", "stp")),
+    "lcp": (9, b"\xff\x03\xc0\x21\x01\x01\0\x04", Rejected("not_ip", "lcp")),
+    "a type nobody knows": (1, ethernet(IP4, 0x7777), Rejected("not_ip", "unknown type")),
+    "a link type nobody knows": (999, IP4, Rejected("not_ip", "link type 999")),
+    "beacon": (105, b"\x80\0" + bytes(40), Rejected("not_ip", "wlan management")),
+    "block ack": (105, b"\x94\0" + bytes(8), Rejected("not_ip", "wlan control")),
+    "encrypted 802.11": (
+        105, wlan(b"\0\0\0\x20" + bytes(60), control=b"\x08\x41"), Rejected("not_ip", "wlan protected"),
+    ),
+    "icmp": (101, ipv4(b"\x08\0" + bytes(30), 1), Rejected("other_ip", "icmp")),
+    "icmpv6": (101, ipv6(b"\x80\0" + bytes(30), 58), Rejected("other_ip", "icmpv6")),
+    "sctp": (101, ipv4(bytes(12), 132), Rejected("other_ip", "sctp")),
+    "esp": (101, ipv6(bytes(40), 50), Rejected("other_ip", "esp")),
+    "ospf": (101, ipv4(bytes(24), 89), Rejected("other_ip", "ospf")),
+    "protocol 200": (101, ipv4(bytes(24), 200), Rejected("other_ip", "200")),
+    "gre keep-alive": (1, in_gre(0, b""), Rejected("other_ip", "gre")),
+    "pptp acknowledgment": (1, in_gre(0x880B, b"", 0x2081, bytes(8)), Rejected("other_ip", "gre")),
+    "arp in vxlan": (1, in_udp(4789, b"\x08" + bytes(7) + ethernet(bytes(28), 0x0806)), Rejected("not_ip", "arp")),
+    "icmp in gtp": (1, in_udp(2152, b"\x30\xff\0\x1c" + bytes(4) + ipv4(bytes(8), 1)), Rejected("other_ip", "icmp")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_counted_by_name_is(case: str) -> None:
+    linktype, data, rejected = OTHERS[case]
+    assert decode(data, linktype) == rejected
+
+
+NOT_TUNNELS = {
+    "vxlan without its flag": (4789, bytes(8) + FRAME4),
+    "vxlan with an unknown type": (4789, b"\x08" + bytes(7) + ethernet(IP4, 0x7777)),
+    "vxlan with ip too long": (4789, b"\x08" + bytes(7) + ethernet(ipv4(tcp(), total=99))),
+    "vxlan with tcp too long": (4789, b"\x08" + bytes(7) + ethernet(ipv4(tcp(words=15)))),
+    "vxlan with half a frame": (4789, b"\x08" + bytes(7) + FRAME4[:13]),
+    "geneve of version 1": (6081, b"\x40\0\x65\x58" + bytes(4) + FRAME4),
+    "gtp with a wrong length": (2152, b"\x30\xff\0\x01" + bytes(4) + IP4),
+    "gtp that is no user data": (2152, b"\x32\x01\0\x04" + bytes(8)),
+    "gtp with endless extensions": (2152, b"\x34\xff\0\x08" + bytes(7) + b"\x85\0\0\0\x85"),
+    "l2tp control": (1701, b"\xc8\x02\0\x0c" + bytes(8)),
+    "teredo with ipv4": (3544, IP4),
+    "teredo with a trailer": (3544, IP6 + b"x"),
+    "a query to port 4789": (4789, b"\x08\x01\x01\0\0\x01\0\0\0\0\0\0\x03www\0\0\x01\0\x01"),
+    "nothing": (4789, b""),
+}
+
+
+@pytest.mark.parametrize("case", NOT_TUNNELS)
+def test_a_datagram_on_a_tunnels_port_stays_one_with(case: str) -> None:
+    port, payload = NOT_TUNNELS[case]
+    key = bytes(range(1, 9)) + struct.pack(">HH", 51022, port)
+    assert decode(in_udp(port, payload)) == Datagram(key, payload, 0)
+
+
+def test_tunnels_and_failed_guesses_are_counted() -> None:
+    decoder = Decoder()
+    decoder.decode(in_udp(4789, b"\x08" + bytes(7) + FRAME4), 1, 0, 0)
+    decoder.decode(in_udp(4789, b"\x08" + bytes(7) + FRAME4[:13]), 1, 0, 0)
+    decoder.decode(in_udp(4789, b"no tunnel at all"), 1, 0, 0)
+    assert (decoder.tunnelled, decoder.not_tunnelled) == (1, 1)
+
+
+def test_headers_in_one_packet_are_bounded() -> None:
+    decoder = Decoder(Limits(layers=4))
+    assert decoder.decode(ethernet(vlan(IP4), 0x8100), 1, 0, 0) == V4
+    assert decoder.decode(ethernet(vlan(vlan(IP4), 0x8100), 0x8100), 1, 0, 0) == Rejected(
+        "malformed", "too many headers"
+    )

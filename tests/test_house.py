@@ -1,0 +1,89 @@
+"""The project's own files agree with each other: README, packaging, tests and CI."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+# What a module is imported as, where the distribution has another name.
+DISTRIBUTIONS = {"pcapy": "pcapy-ng", "backports": "backports.zstd"}
+
+
+def setup() -> configparser.ConfigParser:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def required(lines: str) -> set[str]:
+    names = [re.match(r"[\w.-]+", line) for line in lines.splitlines()]
+    return {name[0] for name in names if name}
+
+
+def third_party(folder: str) -> set[str]:
+    """Distributions that the modules of a folder import."""
+    names = set()
+    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {path.name for path in (ROOT / folder).rglob("*")}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(str(node.module).partition(".")[0])
+    found = names - set(sys.stdlib_module_names) - own - {"pysniff", "benchmarks", "compression"}
+    return {DISTRIBUTIONS.get(name, name) for name in found}
+
+
+def test_the_package_requires_what_it_imports_and_nothing_else() -> None:
+    assert third_party("pysniff") == required(setup()["options"]["install_requires"])
+
+
+def test_tests_and_examples_import_nothing_that_they_do_not_require() -> None:
+    installed = required(setup()["options"]["install_requires"])
+    extra = required(setup()["options.extras_require"]["test"])
+    # atheris has no wheel for every Python: the fuzzers skip without it.
+    assert third_party("tests") <= installed | extra | {"atheris"}
+    assert third_party("benchmarks") <= installed | extra
+    assert third_party("examples") == set()
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = "python -m pytest"
+    assert f"```sh\n{command}\n```" in README
+    assert re.search(rf"^{command}\b", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_readme_shows_what_the_command_prints() -> None:
+    """The first lines of the shop, as they are; README's sample cannot drift."""
+    command = re.search(r"pysniff (-r examples/shop\.pcap)$", README, re.MULTILINE)
+    sample = re.search(r"^## What it prints\n```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert command
+    assert sample
+    done = subprocess.run(
+        [sys.executable, "-m", "pysniff", *command[1].split()],
+        env={**os.environ, "TZ": "UTC"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout == sample[1]
+
+
+def test_every_page_that_a_page_links_to_exists() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())]
+    missing = [
+        f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert missing == []
