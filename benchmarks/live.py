@@ -26,7 +26,8 @@ from benchmarks.report import Ratio, Row, Section, skipped
 TITLE = "Live on a veth pair"
 GOAL = 0.5
 TOP = 0  # packets a second: as many as the sender can
-STEPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+# Always the whole capture: a shorter one would fit into the kernel's buffer and prove nothing.
+STEPS = (1.0, 0.75, 0.6, 0.5, 0.35, 0.25, 0.15, 0.1)
 PATIENCE = 60.0  # seconds for one replay
 
 
@@ -62,7 +63,7 @@ def run(rounds: int) -> Section:
     rates = Samples((ours.rate,)), Samples((peer.rate,))
     json_rates = Samples((as_json.rate,)), Samples((peer.rate,))
     rows = [
-        Row("`sniff()`, touch heads", rates[0], "tcpdump -w /dev/null", rates[1], "packets/s", Ratio.AT_LEAST, GOAL),
+        Row("`sniff()`", rates[0], "tcpdump -w /dev/null", rates[1], "packets/s", Ratio.AT_LEAST, GOAL),
         Row("`--json`", json_rates[0], "tcpdump -w /dev/null", json_rates[1], "packets/s", Ratio.AT_LEAST),
     ]
     notes = [f"From the file: {expected:,} entries. The sender's own limit caps tcpdump's rate."]
@@ -94,17 +95,18 @@ def tcpdump(network: Network, capture: Path, rate: float) -> Taken:
 
 
 def library(network: Network, capture: Path, rate: float) -> Taken:
-    """`pysniff.sniff()` with heads touched, in a process of its own."""
+    """Entries of `pysniff.sniff()` as they come, in a process of its own."""
     arguments = ("-m", "benchmarks.subject", "live", End.SERVER.interface, WEB)
     sent_rate, sent, output, _ = _run_ours(network, capture, rate, arguments)
-    return Taken(sent_rate, sent, **json.loads(output))
+    return Taken(sent_rate, sent, **json.loads(output or b'{"received": 0, "dropped": 0}'))
 
 
 def command_line(network: Network, capture: Path, rate: float) -> Taken:
     """`pysniff -i --json` into a file; what it received stands in the account that -v gives."""
     arguments = ("-m", "pysniff", "-i", End.SERVER.interface, "--json", "-v", *WEB.split())
     sent_rate, sent, output, said = _run_ours(network, capture, rate, arguments)
-    received = int(_number(r"packets +([\d,]+) received", said))
+    # No account: it was so far behind that it did not end in time.
+    received = int(_number(r"packets +([\d,]+) received", said, absent=0))
     dropped = int(_number(r"([\d,]+) packets dropped by the kernel", said, absent=0))
     return Taken(sent_rate, sent, received, dropped, output.count(b"\n"))
 

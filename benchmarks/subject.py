@@ -72,8 +72,7 @@ def live(interface: str, bpf: str) -> dict[str, object]:
     seen = 0
     with pysniff.sniff(interface, bpf=bpf) as entries:
         signal.signal(signal.SIGINT, lambda number, frame: entries.stop())
-        for entry in entries:
-            touch(entry)
+        for _ in entries:
             seen += 1
         ledger = entries.ledger
     received, dropped = ledger.live_packets, ledger.kernel_dropped

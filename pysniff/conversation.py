@@ -396,13 +396,14 @@ class Conversation:
         for message in begun:
             message.position += self._base[message.side]
         answers = [message for message in begun if message.role is Role.RESPONSE]
-        for request in waiting[:_STAGES]:
+        asked = waiting[:_STAGES] + [message for message in begun if message.role is Role.REQUEST]
+        for request in asked:
             answer = next((answer for answer in answers if answer.key == request.key), None)
             if answer is not None:
                 answers.remove(answer)
             yield request, answer
         for message in begun:
-            if message.role is not Role.RESPONSE:
+            if message.role is Role.ALONE:
                 yield message, None
         for answer in answers:
             yield None, answer

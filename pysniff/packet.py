@@ -5,7 +5,7 @@ A source delivers Blocks: one buffer and where its packets are. Nobody copies a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 
@@ -33,19 +33,31 @@ class Block:
 
     `records` holds (time_ns, start, end, wire_length) tuples. `data` has at least PADDING bytes behind
     the last packet, so that a header is unpacked without first asking whether it is all there.
+
+    From a reader that was asked for runs, a record may stand for several packets alike (runs.py): its end is minus
+    their number, its last field the length of each; each begins `header` bytes behind the one before, and
+    `time_at(data, start)` is its time. singles() takes those apart.
     """
 
-    __slots__ = ("data", "records", "linktype", "interface")
+    __slots__ = ("data", "records", "linktype", "interface", "header", "time_at")
 
     PADDING = 96
 
     def __init__(
-        self, data: bytes, records: list[tuple[int, int, int, int]], linktype: int, interface: str = ""
+        self,
+        data: bytes,
+        records: list[tuple[int, int, int, int]],
+        linktype: int,
+        interface: str = "",
+        header: int = 0,
+        time_at: Callable[[bytes, int], int] | None = None,
     ) -> None:
         self.data = data
         self.records = records
         self.linktype = linktype
         self.interface = interface
+        self.header = header
+        self.time_at = time_at
 
     @classmethod
     def of(cls, packet: Packet) -> Block:
@@ -54,11 +66,26 @@ class Block:
         return cls(packet.data + bytes(cls.PADDING), [record], packet.linktype, packet.interface)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return sum([1 if end >= 0 else -end for _, _, end, _ in self.records])
+
+    def captured(self) -> int:
+        """Bytes of all packets."""
+        return sum([end - start if end >= 0 else -end * size for _, start, end, size in self.records])
 
     def packets(self) -> Iterator[Packet]:
-        for time_ns, start, end, wire_length in self.records:
-            yield Packet(self.data[start:end], time_ns, wire_length, self.linktype, self.interface)
+        for record in self.records:
+            for time_ns, start, end, wire_length in self.singles(record):
+                yield Packet(self.data[start:end], time_ns, wire_length, self.linktype, self.interface)
+
+    def singles(self, record: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+        """The record of each packet that a record stands for."""
+        _, start, end, size = record
+        if end >= 0:
+            return [record]
+        assert self.time_at is not None
+        stride = size + self.header
+        starts = range(start, start - end * stride, stride)
+        return [(self.time_at(self.data, one), one, one + size, size) for one in starts]
 
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

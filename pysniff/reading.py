@@ -50,7 +50,9 @@ def read(
         raise TypeError("read() needs at least one path")
     stack = ExitStack()
     try:
-        files = [stack.enter_context(open_capture(path, follow=follow)) for path in paths]
+        # Only the Sniffer knows what to do with runs.
+        runs = len(paths) == 1 and not bpf and duration is None and write is None
+        files = [stack.enter_context(open_capture(path, follow=follow, runs=runs)) for path in paths]
     except BaseException:
         stack.close()
         raise

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
-from pysniff.packet import Block
+from pysniff.packet import Block, Datagram
+from pysniff.tunnels import TUNNELS
 
-Unpack = Callable[[bytes, int], tuple[int, ...]]
-
-# Behind the link header. IPv4: version and IHL, total length, fragment word, protocol, then the key (addresses
-# and ports: 12 bytes in a row), TCP sequence number (UDP: length and checksum), data offset, flags.
-_IPV4 = "BxH2xHxB2x12sI4xBB"
+# Behind the link header. IPv4: version and IHL, total length, one word of fragment field, TTL and protocol, then
+# the key (addresses and ports: 12 bytes in a row), TCP sequence number (UDP: length and checksum), data offset, flags.
+_IPV4 = "BxH2xI2x12sI4xBB"
 # IPv6: payload length, next header, the key (36 bytes in a row), and the same TCP fields.
 _IPV6 = "4xHBx36sI4xBB"
 
@@ -24,7 +23,7 @@ _IPV6 = "4xHBx36sI4xBB"
 class Shape(NamedTuple):
     """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6."""
 
-    unpack4: Callable[..., tuple[int, int, int, int, int, bytes, int, int, int]]
+    unpack4: Callable[..., tuple[object, int, int, int, bytes, int, int, int]]
     unpack6: Callable[..., tuple[int, int, bytes, int, int, int]]
     ip: int
     type4: object
@@ -60,6 +59,29 @@ _NONE = _shape("0s", 0, None)
 def shape_of(linktype: int) -> Shape:
     """How to take packets of a link type apart; matches nothing where there is no common shape."""
     return _SHAPES.get(linktype, _NONE)
+
+
+def plain_datagram(block: Block, start: int, end: int) -> Datagram | None:
+    """The UDP datagram of one packet, where it has a common shape and cannot be a tunnel."""
+    data = block.data
+    unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
+    kind, version, size, word, key, lengths, _, _ = unpack4(data, start)
+    if version == 0x45 and word & 0x3FFF00FF == 17 and kind == type4:
+        body, size = start + ip + 28, size - 20
+    elif version & 0xF0 == 0x60 and kind in types6:
+        size, protocol, key, lengths, _, _ = unpack6(data, start)
+        body = start + ip + 48
+        if protocol != 17:
+            return None
+    else:
+        return None
+    length = lengths >> 16
+    if not 8 <= length <= size or body - 8 + length > end or key[-2:] in _TUNNELS or key[-4:-2] in _TUNNELS:
+        return None
+    return Datagram(key, data[body : body - 8 + length], 0)
+
+
+_TUNNELS = frozenset(port.to_bytes(2, "big") for port in TUNNELS)
 
 
 def _payload_offsets(headers: int) -> list[int]:

@@ -16,13 +16,10 @@ from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.packet import Block, Datagram, Packet, Segment
 from pysniff.reassembly import COUNTED
-from pysniff.shapes import PAYLOAD, shape_of
+from pysniff.shapes import PAYLOAD, plain_datagram, shape_of
 from pysniff.tcp import IDLE_CHECK, Connections
-from pysniff.tunnels import TUNNELS
 from pysniff.udp import Exchanges
 
-# A datagram from or to one of these may hold a packet, which decode.py finds.
-TUNNEL_PORTS = frozenset(port.to_bytes(2, "big") for port in TUNNELS)
 
 
 class Sniffer:
@@ -115,76 +112,102 @@ class Sniffer:
         return min(core.deadlines.next, self._sweep)
 
     def _run(self, block: Block) -> None:
-        """The packet loop: common shapes of IPv4 and IPv6 in one unpacking, the rest one by one."""
-        core, general, slow = self._core, self._tcp.segment, self._slow
+        """The packet loop: TCP in its common shapes takes one unpacking and one look-up; the rest goes elsewhere."""
+        core, segment, acknowledge = self._core, self._tcp.segment, self._tcp.acknowledge
         ledger, deadlines, holes, get = core.ledger, core.deadlines, core.holes, self._tcp.halves.get
-        data = block.data
+        data, counted = block.data, COUNTED
         unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
         payload4, payload6 = PAYLOAD[ip + 20], PAYLOAD[ip + 40]
-        tcp = tcp_bytes = in_order = skipped = captured = ts = 0
+        tcp = tcp_bytes = in_order = skipped = ts = 0
         due = -NEVER
         for ts, start, end, wire in block.records:
             if ts >= due:
                 due = self._advance(ts)
-            captured += end - start
-            kind, version, size, fragment, protocol, key, seq, offset, flags = unpack4(data, start)
-            if version == 0x45 and kind == type4 and not fragment & 0x3FFF:
-                network = start + ip + 20
-                stop = network - 20 + size
+            kind, version, size, word, key, seq, offset, flags = unpack4(data, start)
+            # No fragment, and TCP behind.
+            if version == 0x45 and word & 0x3FFF00FF == 6 and kind == type4:
+                stop = start + ip + size
                 body = start + payload4[offset]
             elif version & 0xF0 == 0x60 and kind in types6:
                 size, protocol, key, seq, offset, flags = unpack6(data, start)
-                network = start + ip + 40
-                stop = network + size
-                body = start + payload6[offset]
+                stop = start + ip + 40 + size
+                body = start + payload6[offset] if protocol == 6 else stop + 1
             else:
-                protocol = stop = 0
-            if protocol == 6 and body <= stop <= end:
+                stop, body = start, end
+            length = stop - body
+            if length < 0 or stop > end:
+                self._other(block, ts, start, end, wire)
+            else:
                 tcp += 1
-                length = stop - body
                 if length and not flags & 7:  # no FIN, SYN, RST
                     tcp_bytes += length
                     half = get(key)
-                    if half is None:
-                        ack = int.from_bytes(data[network + 8 : network + 12], "big")
-                        general(key, seq, ack, flags, data[body:stop], 0, ts)
-                    elif half.ready == seq:
-                        in_order += length
-                        half.ready = half.next = (seq + length) & 0xFFFFFFFF
-                        half.recent = payload = data[body:stop]
-                        half.receive(half.side, payload, ts)
-                        continue
-                    elif half.ready == COUNTED:
-                        skipped += length
-                        half.packets += 1
-                        half.bytes += length
-                        half.last = ts
-                        continue
-                    else:
-                        ack = int.from_bytes(data[network + 8 : network + 12], "big")
-                        general(key, seq, ack, flags, data[body:stop], 0, ts)
+                    if half is not None:
+                        ready = half.ready
+                        if ready == seq:
+                            in_order += length
+                            half.ready = half.next = (seq + length) & 0xFFFFFFFF
+                            half.recent = payload = data[body:stop]
+                            half.receive(half.side, payload, ts)
+                            continue
+                        if ready == counted:
+                            skipped += length
+                            half.packets += 1
+                            half.bytes += length
+                            half.last = ts
+                            continue
                 elif length or flags & 7:
                     tcp_bytes += length
-                    ack = int.from_bytes(data[network + 8 : network + 12], "big")
-                    general(key, seq, ack, flags, data[body:stop], 0, ts)
                 elif holes:
-                    self._tcp.acknowledge(key, int.from_bytes(data[network + 8 : network + 12], "big"), ts)
+                    acknowledge(key, _ack(data, body, offset), ts)
+                    continue
                 else:
                     continue
-            elif protocol == 17 and stop <= end and 8 <= seq >> 16 <= stop - network and key[-2:] not in TUNNEL_PORTS and key[-4:-2] not in TUNNEL_PORTS:
-                ledger.udp_packets += 1
-                self._udp.datagram(key, data[network + 8 : network + (seq >> 16)], 0, ts)
-            else:
-                slow(data[start:end], block.linktype, wire, ts)
+                segment(key, seq, _ack(data, body, offset), flags, data[body:stop], 0, ts)
             if deadlines.next < due:
                 due = deadlines.next
-        ledger.packets += len(block.records)
-        ledger.packet_bytes += captured
+        ledger.packets += len(block)
+        ledger.packet_bytes += block.captured()
         ledger.tcp_packets += tcp
         ledger.tcp_bytes += tcp_bytes
         ledger.tcp_in_order += in_order
         ledger.skipped_bytes += skipped
         self._now = max(self._now, ts)
+
+    def _run_alike(self, block: Block, at: int, start: int, end: int, size: int) -> None:
+        """A run of segments alike (runs.py): counted at once where nobody wants them, else taken apart."""
+        assert block.time_at is not None
+        data, count, shape = block.data, -end, shape_of(block.linktype)
+        _, _, total, _, key, _, offset, _ = shape.unpack4(data, start)
+        half = self._tcp.halves.get(key)
+        last = block.time_at(data, start + (count - 1) * (size + block.header))
+        length = total - 20 - (offset >> 4) * 4
+        fits = length > 0 and offset >> 4 >= 5 and shape.ip + total <= size
+        if fits and half is not None and half.ready == COUNTED and at <= last < min(self._core.deadlines.next, self._sweep):
+            ledger = self._core.ledger
+            ledger.tcp_packets += count
+            ledger.tcp_bytes += count * length
+            ledger.skipped_bytes += count * length
+            half.packets += count
+            half.bytes += count * length
+            half.last = last
+            return
+        apart = Block(data, block.singles((at, start, end, size)), block.linktype, block.interface)
+        self._core.ledger.packets -= count  # _run() counts them again
+        self._core.ledger.packet_bytes -= count * size
+        self._run(apart)
+
+    def _other(self, block: Block, at: int, start: int, end: int, wire_length: int) -> None:
+        """A packet that is no TCP segment of a common shape: UDP in one, or anything."""
+        if end < 0:
+            self._run_alike(block, at, start, end, wire_length)
+            return
+        datagram = plain_datagram(block, start, end)
+        if datagram is None:
+            self._slow(block.data[start:end], block.linktype, wire_length, at)
+        else:
+            self._core.ledger.udp_packets += 1
+            self._udp.datagram(datagram.key, datagram.payload, 0, at)
 
     def _slow(self, packet: bytes, linktype: int, wire_length: int, at: int) -> None:
         """Any other packet."""
@@ -201,3 +224,9 @@ class Sniffer:
             ledger.fragments += 1
         else:
             count(getattr(ledger, found.reason), found.detail)
+
+
+def _ack(data: bytes, body: int, offset: int) -> int:
+    """The acknowledgement number of the segment whose payload begins at `body`, behind a header of this data offset."""
+    at = body - (offset >> 4) * 4 + 8
+    return int.from_bytes(data[at : at + 4], "big")

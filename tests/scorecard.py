@@ -1,6 +1,7 @@
 """How far we agree with the truth about captures that we did not write.
 
-Run it to print the scorecard (`--write` keeps it in docs/scorecard.md); PYSNIFF_CORPUS says where the corpus is.
+Run it, PySniff being installed, to print the scorecard (`--write` keeps it in docs/scorecard.md); PYSNIFF_CORPUS says
+where the corpus is.
 """
 
 from __future__ import annotations
@@ -70,13 +71,13 @@ def judge(capture: Capture, exceptions: Iterable[Exempt] = EXCEPTIONS) -> Verdic
     http = match.judge(capture, [half for entry in last for half in of_entry(entry)])
     kinds, off = counts.judge(capture, (entry.to_dict(WHOLE) for entry in last if entry.protocol in ("dns", "redis")))
     verdict = Verdict(http.judged + kinds, http.apart, http.beyond)
-    verdict.apart["DNS quoted in ICMP errors"] += sum(counts.QUOTED.get(capture.path, ()))
-    verdict.apart["inside WireGuard"] += sum(counts.ENCRYPTED.get(capture.path, ()))
+    reason, aside = counts.APART.get(capture.path, ("", {}))
+    verdict.apart[reason] += sum(aside.values())
     verdict.apart.update(LATER[record["t"]] for record in capture.of(*LATER))
     excuses = {one.record: one for one in exceptions if one.capture == capture.path}
     for one in http.disagreements + off:
-        if one.record in excuses:
-            verdict.excused.append((one, excuses[one.record]))
+        if one.weight == 1 and one.record in excuses:
+            verdict.excused.append((one, excuses.pop(one.record)))
         else:
             verdict.disagreements.append(one)
     return verdict

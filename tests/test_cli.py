@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from pysniff.cli import group, source
 from pysniff.cli.checks import Check, Verdict
-from pysniff.cli.details import body_lines, hex_lines, indented
+from pysniff.cli.details import body_lines, head_lines, hex_lines, indented
 from pysniff.cli.feel import quiet_hint
 from pysniff.cli.json_lines import line
 from pysniff.cli.lines import duration, size
@@ -202,6 +202,11 @@ def test_v_shows_heads_and_vv_bodies(run: Run) -> None:
     ]
     bodies = run([call], "-r", "x", "-vv").stdout.splitlines()[1:]
     assert bodies == [*heads, "    < ", "    < {", '    <   "items": 1', "    < }"]
+
+
+def test_a_record_without_a_head_shows_its_fields() -> None:
+    record = {"command": "GET", "args": ["a", "ü"], "size": 20, "truncated": False, "edns": None, "flags": []}
+    assert list(head_lines(record, entry())) == ["command: GET", 'args: ["a", "ü"]', "size: 20"]
 
 
 def test_a_binary_body_is_a_hex_dump_of_its_beginning() -> None:
@@ -515,6 +520,8 @@ def test_progress_waits_a_second_and_is_erased() -> None:
     progress.entries = 1234
     progress(25_000, 100_000)
     assert stream.getvalue() == "\r\x1b[Kread 25 kB of 100 kB, 25 %, 1,234 entries, 6.00 s left"
+    progress.make_room()
+    assert stream.getvalue().endswith("left")
     now[0] = 2.1
     progress(26_000, 100_000)
     progress.erase()

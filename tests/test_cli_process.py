@@ -234,6 +234,20 @@ def test_a_signal_ends_it_with_the_ledger_and_calls_show_as_they_come(number: si
         assert process.wait(60) == 0
 
 
+def test_the_second_signal_ends_it_at_once() -> None:
+    program = (
+        "import os, signal\n"
+        "from pysniff.cli.source import interruptible\n"
+        "with interruptible(lambda: None):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('and here', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("still here\n", "", 130)
+
+
 def test_importing_the_command_line_is_light() -> None:
     heavy = ["aiohttp", "rich", "cryptography", "pcapy", "dpkt", "brotli", "asyncio", "ctypes", "subprocess"]
     program = f"import sys, pysniff.cli; print([name for name in {heavy} if name in sys.modules])"

@@ -158,6 +158,20 @@ def test_what_is_no_line_of_the_protocol_is_counted(installed: Path) -> None:
     assert result["imbalances"] == []
 
 
+def test_joined_in_the_middle_it_goes_on(installed: Path) -> None:
+    talk = Talk()
+    talk.client(b"SAY how")
+    talk.client(b"dy\n")
+    talk.server(b"SAID howdy\n")
+    talk.client(b"SAY hello\n")
+    talk.server(b"SAID hello\n")
+    handshake_and_first_piece = 4
+    result = sniff(installed, *talk.close()[handshake_and_first_piece:])
+    assert told(result) == [("parrot", "", "SAID", None, {"text": "howdy"}), HELLO]
+    assert [fault["kind"] for fault in result["entries"][0]["faults"]] == ["unrequested", "midstream"]
+    assert result["imbalances"] == []
+
+
 def test_without_the_plugin_nobody_recognises_it(tmp_path: Path) -> None:
     talk = Talk()
     talk.client(b"SAY hello\n")

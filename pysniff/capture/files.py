@@ -41,12 +41,12 @@ _LOOKS_LIKE = (
 )
 
 
-def open_capture(path: str | os.PathLike[str], follow: bool = False) -> CaptureFile:
-    """Open a pcap or pcapng file, plain or as gzip or zstd; "-" is stdin.
+def open_capture(path: str | os.PathLike[str], follow: bool = False, runs: bool = False) -> CaptureFile:
+    """Open a pcap or pcapng file, plain or as gzip or zstd; "-" is stdin. `runs`: records may be runs, see Block.
 
     Raises FileError; of a pipe or a followed file only the iteration can, since its first bytes may be yet to come.
     """
-    return CaptureFile(os.fspath(path), follow)
+    return CaptureFile(os.fspath(path), follow, runs)
 
 
 class CaptureFile:
@@ -56,7 +56,8 @@ class CaptureFile:
     "" until known. `position` and `size` are bytes of the file itself, for progress; `size` is None for a pipe.
     """
 
-    def __init__(self, path: str, follow: bool = False) -> None:
+    def __init__(self, path: str, follow: bool = False, runs: bool = False) -> None:
+        self._runs = runs
         self.format = ""
         self._secrets: list[tuple[int, bytes]] = []
         self._stream = Stream(path, follow)
@@ -172,7 +173,7 @@ class CaptureFile:
     def _parser_of(self, data: bytes) -> Parser:
         parser: Parser
         if data[:4] in MAGICS:
-            parser = PcapParser()
+            parser = PcapParser(self._runs)
         elif data[:4] == MAGIC:
             parser = PcapngParser()
         else:

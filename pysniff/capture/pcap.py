@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pysniff.errors import FileError, ReadError
 from pysniff.limits import MIB
 from pysniff.packet import Block
+from pysniff.runs import SHORTEST, run_length
 
 HEADER_BYTES = 24
 # libpcap's MAXIMUM_SNAPLEN: honest files with a small snapshot length hold records up to this.
@@ -44,11 +45,15 @@ MAGICS = frozenset(_SHAPES)
 
 
 class PcapParser:
-    """`feed()` bytes, then `end()`. `linktype` and `snaplen` are known once the header has been fed."""
+    """`feed()` bytes, then `end()`. `linktype` and `snaplen` are known once the header has been fed.
+
+    `runs`: put packets alike into one record, see runs.py.
+    """
 
     name = "pcap"
 
-    def __init__(self) -> None:
+    def __init__(self, runs: bool = False) -> None:
+        self.runs = runs
         self.linktype = -1
         self.snaplen = 0
         self._record: Struct | None = None
@@ -78,7 +83,7 @@ class PcapParser:
         self._have = limit - at
         self._need = need
         if records:
-            yield Block(buffer, records, self.linktype)
+            yield Block(buffer, records, self.linktype, header=self._record.size, time_at=self._time_at)
         if need > self._longest + self._record.size:
             raise ReadError(
                 f"a packet of {need - self._record.size} bytes in the capture: it is damaged from here on",
@@ -117,6 +122,7 @@ class PcapParser:
         unpack = header.unpack_from
         size, unit, longest, swapped = header.size, self._unit, self._longest, self._swapped
         last = limit - size
+        before, runs = -1, self.runs and self._unit and not swapped
         while at <= last:
             seconds, fraction, captured, wire = unpack(buffer, at)
             if captured > wire:
@@ -126,8 +132,26 @@ class PcapParser:
                     wire = captured
             start = at + size
             end = start + captured
-            if captured > longest or end > limit:
+            if end > limit or captured > longest:
                 return records, at, size + captured
+            if captured == before:
+                length = self._run_length(buffer, at, limit, captured)
+                if length:
+                    add((seconds * 1_000_000_000 + fraction * unit, start, -length, captured))
+                    at += length * (size + captured)
+                    continue
+            before = captured if runs and captured >= SHORTEST else -1
             add((seconds * 1_000_000_000 + fraction * unit, start, end, wire))
             at = end
         return records, at, size
+
+    def _run_length(self, buffer: bytes, at: int, limit: int, captured: int) -> int:
+        """How many packets from the record at `at` on are alike."""
+        assert self._record is not None
+        return run_length(buffer, at, limit, self.linktype, self._record.size, captured)
+
+    def _time_at(self, buffer: bytes, start: int) -> int:
+        """Time of the packet that begins at `start`."""
+        assert self._record is not None
+        seconds, fraction, _, _ = self._record.unpack_from(buffer, start - self._record.size)
+        return int(seconds * 1_000_000_000 + fraction * self._unit)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pysniff.message import Message
 
 HEX_BYTES = 256  # of a binary body shown: 16 lines
+VALUE_BYTES = 1024  # of a value shown with -v where a protocol has no body apart: a Redis reply
 _indenting = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
@@ -26,7 +27,7 @@ def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterato
         if message is None:
             continue
         prefix = "    " + terminal.paint(mark, style) + " "
-        record = message.to_dict(body_limit or 0)
+        record = message.to_dict(VALUE_BYTES if body_limit is None else body_limit)
         for text in head_lines(record, entry):
             yield prefix + visible(text)
         if body_limit is not None:
@@ -42,7 +43,7 @@ def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
     """The head as the protocol writes it, or each field of the record on its own line."""
     if "headers" not in record:
         for name, value in record.items():
-            if name != "body" and value not in (None, "", [], {}):
+            if name != "body" and value is not False and value not in (None, "", [], {}):
                 yield f"{name}: {value if isinstance(value, str) else _compact(value)}"
         return
     for interim in record.get("interim") or ():

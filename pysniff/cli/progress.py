@@ -14,11 +14,17 @@ ERASE = "\r\x1b[K"  # to the first column, erase to the end of the line (ECMA-48
 
 
 class Progress:
-    """Takes bytes read and bytes in all (None where nobody knows, as from a pipe)."""
+    """Takes bytes read and bytes in all (None where nobody knows, as from a pipe).
 
-    def __init__(self, stream: IO[str], *, enabled: bool, clock: Callable[[], float] = monotonic) -> None:
+    `shared`: entries are printed on the same terminal.
+    """
+
+    def __init__(
+        self, stream: IO[str], *, enabled: bool, shared: bool = False, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._stream = stream
         self._enabled = enabled
+        self._shared = shared
         self._clock = clock
         self._start = clock()
         self._next = self._start + PATIENCE
@@ -47,8 +53,12 @@ class Progress:
             words.append(f"{duration(int(left * 1e6)) if left < 60 else duration(round(left) * 1_000_000)} left")
         return ", ".join(words)
 
+    def make_room(self) -> None:
+        """Entries follow, perhaps where the line stands."""
+        if self._shared:
+            self.erase()
+
     def erase(self) -> None:
-        """Make room for something else on the line."""
         if self._shown:
             self._shown = False
             self._stream.write(ERASE)

@@ -31,7 +31,7 @@ def run(options: SniffOptions) -> int:
     sink = open_sink(options)
     writer = open_writer(options.write)
     watched = sys.stderr.isatty() and not options.quiet
-    progress = Progress(sys.stderr, enabled=watched and not options.live)
+    progress = Progress(sys.stderr, enabled=watched and not options.live, shared=sys.stdout.isatty())
     failure: PysniffError | None = None
     with ExitStack() as stack:
         entries = stack.enter_context(source.open_source(options, writer, progress))
@@ -65,7 +65,7 @@ def pump(batches: Iterable[list[Entry]], sink: Sink, count: int | None, progress
             batch = budget.take(batch)
         if batch:
             progress.entries += len(batch)
-            progress.erase()
+            progress.make_room()
             sink.show(released(batch))
         if budget is not None and not budget.left:
             return

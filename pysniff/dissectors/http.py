@@ -113,7 +113,7 @@ class HttpRequest(HttpMessage):
 
     @property
     def summary(self) -> str:
-        return f"{self.method} {self.url}"
+        return _printable(f"{self.method} {self.url}")
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         url = self.url
@@ -160,7 +160,7 @@ class HttpResponse(HttpMessage):
 
     @property
     def summary(self) -> str:
-        return f"{self.status} {self.reason}".rstrip()
+        return _printable(f"{self.status} {self.reason}".rstrip())
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         record = {"status": self.status, "reason": self.reason, **self._common(body_limit)}
@@ -170,6 +170,13 @@ class HttpResponse(HttpMessage):
                 for one in self.interim
             ]
         return record
+
+
+def _printable(text: str) -> str:
+    """For a line that people read."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 def _split(target: str) -> tuple[str, str]:

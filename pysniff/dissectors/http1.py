@@ -32,7 +32,7 @@ _UPGRADE = re.compile(rb"\nupgrade[ \t]*:[ \t]*([!-+\--~]*)")
 # Upgrade tokens and the names of their protocols here.
 _UPGRADES = {"websocket": "ws", "h2c": "http2"}
 _PLAIN, _HEAD, _CONNECT = range(3)
-_PLAIN_REQUEST = re.compile(rb"[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
+_PLAIN_REQUEST = re.compile(rb"(?!CONNECT )[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
 _PLAIN_RESPONSE = re.compile(rb"HTTP/1\.[01] (?!304|204)[2-5]\d\d ")
 
 
@@ -158,11 +158,13 @@ class _Requests(Framing):
             self._read_again(sent, at, out)
         return out
 
-    def hand_over(self) -> bytes:
+    def hand_over(self, at: int, out: list[Output]) -> bytes:
         """What was sent and belongs to the protocol that comes after this one."""
+        if self.reading:
+            self._cut(Fault("truncated", "another protocol took over within this message"), at, out)
         rest = bytes(self.buffer)
         self.buffer.clear()
-        self.begin = self.offset
+        self.begin += len(rest)  # empty lines before that stay pending
         return rest
 
 
@@ -270,7 +272,7 @@ class _Responses(Framing):
         found = _UPGRADE.search(low) if code == b"101" else None
         protocol = _UPGRADES.get(text(found[1])) if found else None
         self.begin = self.offset + len(data)
-        out.append(Switch(protocol, self.owner.client.hand_over(), data[position:]))
+        out.append(Switch(protocol, self.owner.client.hand_over(at, out), data[position:]))
         return len(data)
 
 

@@ -14,11 +14,12 @@ from pysniff.body import Body, BodyBuilder
 from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
 from pysniff.dissectors.http1_messages import read_fields
-from pysniff.limits import Limits
+from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Fault, Message, Side
 
 # Pieces of a body kept as they are; more are joined now and then, for a small bytes object weighs more than it holds.
 _PIECES = 256
+_USUAL = (DEFAULT.head_bytes, DEFAULT.body_bytes, DEFAULT.decoded_bytes)
 State = Callable[[bytes, int, int, list[Output]], int]
 
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -48,7 +49,9 @@ class Framing:
         self._room = 0  # bytes of it that are still kept
         self._filling = False  # a body of known length is being read
         self.reading = False  # the head is read, the body is not
-        self.plain = True  # the first byte of a message is due, and nothing before it matters to it
+        # No bound can matter within one segment: only then are there short ways.
+        self._usual = (limits.head_bytes, limits.body_bytes, limits.decoded_bytes) == _USUAL
+        self.plain = self._usual  # the first byte of a message is due, and nothing before it matters to it
         self._continued = False  # bytes before the next head belong to its message
         self._need = 0  # bytes of a body or chunk still to come
         self._resumed: tuple[Fault, ...] = ()  # for the first message after a loss
@@ -132,7 +135,7 @@ class Framing:
         out.append(self.message(end - self.begin, at, body, trailers))
         self.begin = end
         self.reading = self._continued = self._filling = False
-        self.plain = True
+        self.plain = self._usual
         self.state = self.expect_head
 
     # Heads
@@ -178,9 +181,10 @@ class Framing:
         return end
 
     def _read_head(self, head: bytes, size: int, data: bytes, position: int, at: int, out: list[Output]) -> int:
-        if self.start.match(head + b"\n") is None:
+        long = len(head) + size > self.limits.head_bytes
+        if long or self.start.match(head + b"\n") is None:
             self.buffer += head + b"\r\n\r\n"[-size:]
-            return self._abandon("not HTTP", position, at, out)
+            return self._abandon("header block too long" if long else "not HTTP", position, at, out)
         self.head = head
         self.faults = self.faults + self._resumed if self._continued else self._resumed
         self._resumed = ()
@@ -210,7 +214,7 @@ class Framing:
     def fixed(self, need: int, data: bytes, position: int, at: int, out: list[Output]) -> int:
         """A body of known length begins here."""
         end = position + need
-        if len(data) >= end:
+        if len(data) >= end and self._usual:
             self.finish(data[position:end], end, at, out)
             return end
         self.collect(self._more_fixed)
@@ -235,7 +239,7 @@ class Framing:
         """A body begins that need not end in the data at hand."""
         self._pieces = []
         self._body = None
-        self._room = self.limits.body_bytes
+        self._room = self.limits.body_bytes if self._usual else 0
         self.reading = True
         self.plain = False
         self.state = state
@@ -279,12 +283,13 @@ class Framing:
     def chunk(self, data: bytes, position: int, at: int, out: list[Output]) -> int:
         """A chunk size line, and its chunk if it is all there."""
         end = data.find(b"\n", position)
+        stop = len(data) if end < 0 else end
+        room = self.limits.line_bytes - len(self.buffer)
+        if stop - position > room:
+            return self._break_off("chunk size line too long", position + room + 1, at, out)
         if end >= 0 and not self.buffer:
             return self._sized(data[position:end], data, end + 1, at, out)
-        stop = len(data) if end < 0 else end
         self.buffer += data[position:stop]
-        if len(self.buffer) > self.limits.line_bytes:
-            return self._break_off("chunk size line too long", stop, at, out)
         if end < 0:
             return stop
         line = bytes(self.buffer)

@@ -17,7 +17,8 @@ class _Head:
 
     @property
     def headers_size(self) -> int:
-        return len(self.head) + 4
+        head = self.head
+        return len(head) + (2 if b"\n" in head and b"\r\n" not in head else 4)
 
     @property
     def version(self) -> str:

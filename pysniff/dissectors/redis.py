@@ -49,6 +49,7 @@ _SUBSCRIBE = (b"subscribe", b"psubscribe", b"ssubscribe")
 _CONFIRMED = (*_SUBSCRIBE, b"unsubscribe", b"punsubscribe", b"sunsubscribe")
 _PUBLISHED = {b"message": 3, b"pmessage": 4, b"smessage": 3}
 _MONITOR_LINE = re.compile(rb"\d+\.\d{6} \[\d+ ")
+_GUESS = Fault("inferred", "the first bytes after a loss that look like a reply; they may be part of a longer one")
 _SUMMARY = 80  # characters of a summary
 
 
@@ -255,6 +256,7 @@ class Redis(Dissector):
         self._silent = False
         self._skip = 0
         self._replica = False
+        self._guess = False  # the replies that follow may be items of an array whose beginning was lost
 
     @classmethod
     def match(cls, client: bytes, server: bytes) -> Match:
@@ -268,6 +270,7 @@ class Redis(Dissector):
                 yield Undecoded(side, len(data), "after a gap")
                 return
             self._astray[side] = False
+            self._guess = self._guess or side is not CLIENT
         for found in reader.feed(data, at):
             yield self._command(found, side) if side is CLIENT else self._reply(found, side)
             if self._replica and side is not CLIENT:
@@ -295,6 +298,8 @@ class Redis(Dissector):
 
     def _command(self, found: Found, side: Side) -> RedisCommand:
         items = found.value.items
+        # A client that waits for one answer before it sends on: the server's next byte begins a reply.
+        self._guess = self._guess and self._readers[1].pending() > 0
         word = items[0].text.lower() if items else b""
         if word == b"client" and len(items) > 2 and items[1].text.lower() == b"reply":
             mode = items[2].text.lower()
@@ -314,10 +319,13 @@ class Redis(Dissector):
         return RedisCommand(found, side)
 
     def _reply(self, found: Found, side: Side) -> RedisReply:
-        if self._is_answer(found.value):
+        answer = self._is_answer(found.value)
+        if answer:
             self._open = max(self._open - 1, 0)
-            return RedisReply(found, side)
-        return RedisPush(found, side)
+        reply = RedisReply(found, side) if answer else RedisPush(found, side)
+        if self._guess:
+            reply.faults += (_GUESS,)
+        return reply
 
     def _is_answer(self, value: Value) -> bool:
         kind, items = value.kind, value.items

@@ -29,7 +29,8 @@ def switch(port: int, request: bytes, *messages: bytes) -> bytes:
     answers = b""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(request)
-        while b"\r\n\r\n" not in answers:
+        # RFC 9110 §7.8: nothing of the new protocol before the 101 is here.
+        while b"\r\n\r\n" not in answers.partition(b"HTTP/1.1 101")[2]:
             answers += connection.recv(1)
         for message in messages:
             connection.sendall(message)

@@ -230,9 +230,6 @@ def nginx_and_curl(stage: Stage) -> None:
         account += curl(stage.folder / "c", f"{at}/page.txt", options=("--compressed",))
         account += curl(stage.folder / "d", f"http://[::1]:{port}/big.bin", options=("-g",))
         account += curl(
-            stage.folder / "e", f"{at}/page.txt", options=("-T", str(home / "www" / "big.bin")), heads=False
-        )
-        account += curl(
             stage.folder / "f", f"{at}/page.txt", options=("-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT")
         )
     stage.add(port, nginx_said(home), account)
