@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pysniff.coding import CODINGS, GZIP, BadCoding, Bomb, Chain, codings
+from pysniff.coding import CODINGS, GZIP, codings
+from pysniff.digest import Digest
 from pysniff.limits import DEFAULT, Limits
 from pysniff.media import media, text
 from pysniff.message import Fault
@@ -146,9 +147,9 @@ class Body:
             return self._tail.content_sha256
         if self.size == len(self.content):
             return hashlib.sha256(self.content).hexdigest()
-        counter = _Counter(self._coding, self._limits)
-        counter.add(self.raw)
-        return counter.content_sha256
+        digest = Digest(self._coding, self._limits)
+        digest.add(self.raw)
+        return digest.content_sha256
 
     def to_dict(self, limit: int) -> dict[str, Any]:
         """The contract's record: at most `limit` bytes of content, cut where a character ends."""
@@ -211,12 +212,12 @@ class Body:
         return True
 
     def _decode_chain(self, raw: bytes, names: list[str]) -> None:
-        counter = _Counter(self._coding, self._limits, keep=True)
-        counter.add(raw)
-        self._content = b"".join(counter.kept)
-        self._size = counter.size
-        self._faults = counter.faults()
-        if not counter.size and counter.broken:
+        digest = Digest(self._coding, self._limits, keep=True)
+        digest.add(raw)
+        self._content = b"".join(digest.kept)
+        self._size = digest.size
+        self._faults = digest.faults()
+        if not digest.size and digest.broken:
             # Nothing of it is in that coding: servers do mislabel plain bodies. Show what was sent.
             self._content = raw
             self._size = len(raw)
@@ -228,59 +229,10 @@ def _unknown(coding: str) -> tuple[Fault, ...]:
     return ()
 
 
-class _Counter:
-    """Decodes a body that arrives in pieces and keeps its size and hash; with `keep`, its first bytes."""
-
-    def __init__(self, content_encoding: str, limits: Limits, keep: bool = False) -> None:
-        names = codings(content_encoding)
-        self.size = 0
-        self.kept: list[bytes] = []
-        self.broken: Fault | None = None
-        self._chain: Chain | None = None
-        try:
-            self._chain = Chain(names, limits.decoded_bytes) if names else None
-        except BadCoding as error:
-            self.broken = Fault("malformed", str(error))
-        self._room = limits.body_bytes if keep else 0
-        self._hash = hashlib.sha256()
-
-    @property
-    def content_sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def add(self, piece: bytes) -> None:
-        if self.broken is not None:
-            return
-        if self._chain is None:
-            self._take(piece)
-            return
-        try:
-            for block in self._chain.feed(piece):
-                self._take(block)
-        except Bomb as error:
-            self.broken = Fault("truncated", str(error))
-        except BadCoding as error:
-            self.broken = Fault("malformed", f"content coding: {error}")
-
-    def _take(self, block: bytes) -> None:
-        self.size += len(block)
-        self._hash.update(block)
-        if self._room > 0:
-            self.kept.append(block[: self._room])
-            self._room -= len(block)
-
-    def faults(self) -> tuple[Fault, ...]:
-        if self.broken is not None:
-            return (self.broken,)
-        if self._chain is not None and not self._chain.done:
-            return (Fault("truncated", "the content coding ends early"),)
-        return ()
-
-
 class BodyBuilder:
     """Collects the body of a message that is arriving; add() costs an append and an addition."""
 
-    __slots__ = ("size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_counter")
+    __slots__ = ("size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_digest")
 
     def __init__(self, limits: Limits = DEFAULT, content_encoding: str = "", content_type: str = "") -> None:
         self.size = 0
@@ -290,7 +242,7 @@ class BodyBuilder:
         self._type = content_type
         self._pieces: list[bytes] = []
         self._joined: list[bytes] = []
-        self._counter: _Counter | None = None
+        self._digest: Digest | None = None
 
     def add(self, piece: bytes) -> None:
         """Take the next bytes, transfer coding undone."""
@@ -311,24 +263,24 @@ class BodyBuilder:
         else:
             pieces = [*self._joined, *self._pieces]
         tail = None
-        counter = self._counter
-        if counter is not None:
+        digest = self._digest
+        if digest is not None:
             # A decoder that is not done is only waiting: the message may still be arriving.
-            faults = counter.faults()
-            tail = Tail(self._hash.hexdigest(), counter.content_sha256, counter.size, faults)
+            faults = digest.faults()
+            tail = Tail(self._hash.hexdigest(), digest.content_sha256, digest.size, faults)
         return Body(pieces, self.size, self._coding, self._type, self._limits, tail)
 
     def _count(self, piece: bytes) -> None:
         """Past the limit: keep what still fits, hash and count all of it."""
-        counter = self._counter
-        if counter is None:
+        digest = self._digest
+        if digest is None:
             self._hash = hashlib.sha256()
-            self._counter = counter = _Counter(self._coding, self._limits)
+            self._digest = digest = Digest(self._coding, self._limits)
             for kept in (*self._joined, *self._pieces):
                 self._hash.update(kept)
-                counter.add(kept)
+                digest.add(kept)
             room = self._most - (self.size - len(piece))
             if room:
                 self._pieces.append(piece[:room])
         self._hash.update(piece)
-        counter.add(piece)
+        digest.add(piece)

@@ -21,6 +21,18 @@ from pysniff.unrecognised import Transfer
 _STAGES = 16
 
 
+# Reasons of close() that the ends themselves gave.
+_ENDS = ("finished", "reset")
+
+
+def _cut(outputs: Iterable[Output]) -> Iterable[Output]:
+    """Whatever a dissector says to the end of its bytes: there were more, or may have been."""
+    for output in outputs:
+        if isinstance(output, Message) and not any(fault.kind == "truncated" for fault in output.faults):
+            output.faults += (Fault("truncated", "the capture ended before the connection did"),)
+        yield output
+
+
 class Half(Protocol):
     """What a conversation knows of the half that feeds it."""
 
@@ -121,21 +133,21 @@ class Conversation:
         self._conflicts[side] += size
         self._settle()
 
-    def end(self, side: Side, at: int) -> None:
-        """One half has ended."""
+    def end(self, side: Side, at: int, *, cut: bool = False) -> None:
+        """One half has ended; `cut`: it went on, but nobody saw how."""
         dissector = self._dissector
         if self._ended[side]:
             return
         self._ended[side] = True
         if dissector is not None:
-            self._run(lambda: dissector.close(side, at), at)
+            self._run(lambda: _cut(dissector.close(side, at)) if cut else dissector.close(side, at), at)
 
     def close(self, at: int, reason: str) -> None:
         """Both halves are over: everything still open becomes an entry."""
         if self.closed:
             return
-        self.end(CLIENT, at)
-        self.end(SERVER, at)
+        for side in Side:
+            self.end(side, at, cut=reason not in _ENDS)
         self.closed = True
         self._leave("not finished")
         if self._detection is not None:
@@ -168,14 +180,15 @@ class Conversation:
 
     def _decode_as(self) -> Found | None:
         rules = self._core.decode_as
-        if not rules or self._stages:
+        if not rules or self._stages or self._detection is None:
             return None
         transport, key = self.flow.transport, self.flow.key
         for port, flip in ((key[-2:], False), (key[-4:-2], True)):
             protocol = rules.get((transport, int.from_bytes(port, "big")))
             dissector = protocol and self._core.named(protocol, transport)
             if dissector:
-                return Found(dissector, flip)
+                # A SYN knows better than a port who the client is.
+                return Found(dissector, flip and not self._detection.oriented)
         return None
 
     def _start(self, found: Found, detection: Detection) -> None:
@@ -280,7 +293,9 @@ class Conversation:
         """The dissector cannot go on; a later chunk may begin with a message again."""
         self._leave(reason or "malformed")
         self._stages += 1
-        self._faults += (Fault("malformed", reason),)
+        fault = Fault("malformed", reason)
+        if fault not in self._faults:
+            self._faults += (fault,)
         self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=True)
         for side in Side:
             self._lost(side)
@@ -366,7 +381,7 @@ class Conversation:
             return
         wait = self._core.limits.open_after
         if self._dissector is None:
-            if self._detection is None and not self._shown:
+            if self._detection is None and "transfer" not in self._shown:
                 self._shown["transfer"] = now
                 self._show_transfer("open")
             return

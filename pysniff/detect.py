@@ -34,12 +34,12 @@ class Detection:
     """Asks the dissectors about the first bytes, and holds those until one says yes.
 
     `chunks`: what is held. `seen`: everything that came, by half. `dropped`: bytes of each half that came before
-    anything that could be a message. `exhausted`: there is no use in asking on.
+    anything that could be a message. `exhausted`: there is no use in asking on. `oriented`: a SYN said who the client is.
     """
 
     __slots__ = (
-        "chunks", "seen", "dropped", "exhausted",
-        "_limits", "_transport", "_candidates", "_oriented", "_midstream", "_heads", "_unsure", "_asked",
+        "chunks", "seen", "dropped", "exhausted", "oriented",
+        "_ledger", "_limits", "_transport", "_candidates", "_midstream", "_heads", "_unsure", "_asked",
     )  # fmt: skip
 
     def __init__(self, core: Core, transport: str, *, oriented: bool, midstream: bool) -> None:
@@ -47,10 +47,11 @@ class Detection:
         self.seen = (Transfer(transport, CLIENT), Transfer(transport, SERVER))
         self.dropped = [0, 0]
         self.exhausted = False
+        self._ledger = core.ledger
         self._limits = core.limits
         self._transport = transport
         self._candidates = core.dissectors[transport]
-        self._oriented = oriented
+        self.oriented = oriented
         self._midstream = midstream
         self._heads = [b"", b""]
         self._unsure = [False, False]
@@ -84,7 +85,7 @@ class Detection:
     def _from_start(self) -> tuple[Found | None, bool]:
         client, server = self._heads
         found, unsure = self._ask(client, server)
-        if found is None and not self._oriented:
+        if found is None and not self.oriented:
             swapped, maybe = self._ask(server, client)
             found = swapped and swapped._replace(flip=True)
             unsure |= maybe
@@ -93,13 +94,13 @@ class Detection:
     def _joined(self, side: Side) -> tuple[Found | None, bool]:
         """This half alone: it begins with a message, the other one begins anywhere."""
         head = self._heads[side]
-        is_client, unsure = self._ask(head, b"") if side is CLIENT or not self._oriented else (None, False)
+        is_client, unsure = self._ask(head, b"") if side is CLIENT or not self.oriented else (None, False)
         if is_client:
-            flip = side is SERVER and not self._oriented
+            flip = side is SERVER and not self.oriented
             return is_client._replace(flip=flip, lost=(SERVER,)), False
-        is_server, maybe = self._ask(b"", head) if side is SERVER or not self._oriented else (None, False)
+        is_server, maybe = self._ask(b"", head) if side is SERVER or not self.oriented else (None, False)
         if is_server:
-            flip = side is CLIENT and not self._oriented
+            flip = side is CLIENT and not self.oriented
             return is_server._replace(flip=flip, lost=(CLIENT,)), False
         return None, unsure or maybe
 
@@ -110,6 +111,7 @@ class Detection:
             try:
                 answer = dissector.match(client, server)
             except Exception:  # a plugin that fails here does not know the protocol
+                self._ledger.dissector_errors += 1
                 continue
             if answer is Match.YES:
                 return Found(dissector), False

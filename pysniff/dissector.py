@@ -76,8 +76,13 @@ class Dissector(ABC):
         """Take the next bytes of one half; raise Malformed where going on makes no sense."""
 
     def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
-        """`size` bytes of one half were lost here (not counted by pending()); resynchronise, or raise."""
-        raise Malformed(f"{size} bytes lost")
+        """`size` bytes of one half were lost here (not counted by pending()); resynchronise, or raise.
+
+        A size of 0: nobody knows how many, for the conversation was joined in the middle; called before feed().
+        """
+        if size:
+            raise Malformed("bytes were lost")
+        return ()
 
     def close(self, side: Side, at: int) -> Iterable[Output]:
         """One half has ended; give back everything still pending of it."""

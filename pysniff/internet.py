@@ -1,20 +1,22 @@
 """IPv4, IPv6 and its extension headers, TCP and UDP.
 
-dpkt reads IPv4, TCP and UDP headers, each given the header alone, so that it decodes nothing behind it.
-Not dpkt.ip6: it raises on an extension header that is cut, knows neither mobility nor the jumbo option,
-and forgets where the payload begins.
+Own code, one unpacking a header: nearly all the packets that come here are IP in a tag or a tunnel.
 """
 
 from __future__ import annotations
 
-from dpkt.dpkt import UnpackError
-from dpkt.ip import IP
-from dpkt.tcp import TCP
-from dpkt.udp import UDP
+from struct import Struct
 
 from pysniff.layer import Fragment, Guess, Layer, Next, Space, Span, Unfit
 from pysniff.packet import Datagram, Segment
 from pysniff.tunnels import TUNNELS, TUNNELS_BY_SOURCE
+
+# Version and header length, total length, identification, flags and fragment offset, protocol, addresses.
+_IPV4 = Struct("!BxHHHxBxx8s")
+# The key's ports, sequence and acknowledgment number, data offset, flags.
+_TCP = Struct("!4sIIBB6x")
+_UDP = Struct("!4sHxx")  # the key's ports, length
+MORE_FRAGMENTS, OFFSET = 0x2000, 0x1FFF
 
 HOP_BY_HOP = 0
 # Linux makes segments of up to 512 KiB (GSO_MAX_SIZE): where a header gives no length and the wire has
@@ -23,26 +25,20 @@ BIG_TCP = 1 << 20
 
 
 def ipv4(span: Span) -> Next | Fragment:
-    try:
-        head = IP(span.head(20, "IPv4"))
-    except UnpackError:
-        raise Unfit("malformed", "bad IP header length") from None
-    header: int = head.hl * 4
-    total: int = head.len
-    protocol: int = head.p
-    if head.v != 4:
+    first, total, ident, place, protocol, addresses = _IPV4.unpack(span.head(20, "IPv4"))
+    if first >> 4 != 4:
         raise Unfit("malformed", "bad IP version")
-    if header > span.left:
+    header = (first & 0x0F) * 4
+    if not 20 <= header <= span.left:
         raise Unfit("malformed", "bad IP header length")
     if total == 0:  # BIG TCP, and segmentation offload in general
         total = _unsaid(span)
     if total < header:
         raise Unfit("malformed", "bad IP length")
-    addresses: bytes = head.src + head.dst
     inside = _within(span, header, total, addresses)
-    if head.mf or head.offset:
-        key = addresses + bytes((protocol,)) + head.id.to_bytes(2, "big")
-        return Fragment(key, head.offset * 8, bool(head.mf), protocol, inside)
+    if place & (MORE_FRAGMENTS | OFFSET):
+        key = addresses + bytes((protocol,)) + ident.to_bytes(2, "big")
+        return Fragment(key, (place & OFFSET) * 8, bool(place & MORE_FRAGMENTS), protocol, inside)
     return Next(Space.PROTOCOL, protocol, inside)
 
 
@@ -117,29 +113,22 @@ def fragment(span: Span) -> Next | Fragment:
 
 
 def tcp(span: Span) -> Segment:
-    try:
-        head = TCP(span.head(20, "TCP"))
-    except UnpackError:
-        raise Unfit("malformed", "bad TCP header length") from None
-    size: int = head.off * 4
-    if size > span.left:
+    ports, seq, ack, offset, flags = _TCP.unpack(span.head(20, "TCP"))
+    size = (offset >> 4) * 4
+    if not 20 <= size <= span.left:
         raise Unfit("malformed", "bad TCP header length")
-    payload, missing = span.after(size).cut()
-    key = span.addresses + span.data[span.start : span.start + 4]
-    return Segment(key, head.seq, head.ack, head.flags & 0xFF, payload, missing)
+    return Segment(span.addresses + ports, seq, ack, flags, *span.after(size).cut())
 
 
 def udp(span: Span) -> Datagram | Guess:
-    head = UDP(span.head(8, "UDP"))
-    length: int = head.ulen
+    ports, length = _UDP.unpack(span.head(8, "UDP"))
     if length == 0 and span.left > 0xFFFF:  # RFC 2675 §4: too long for the field
         length = span.left
     if length < 8 or length > span.left:
         raise Unfit("malformed", "bad UDP length")
     body = span.first(length).after(8)
-    key = span.addresses + span.data[span.start : span.start + 4]
-    datagram = Datagram(key, *body.cut())
-    tunnel = TUNNELS.get(head.dport) or TUNNELS_BY_SOURCE.get(head.sport)
+    datagram = Datagram(span.addresses + ports, *body.cut())
+    tunnel = TUNNELS.get(ports[2] << 8 | ports[3]) or TUNNELS_BY_SOURCE.get(ports[0] << 8 | ports[1])
     inside = tunnel(body) if tunnel is not None else None
     return datagram if inside is None else Guess(datagram, inside)
 

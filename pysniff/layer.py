@@ -1,13 +1,14 @@
 """The terms in which a packet is peeled: where a header begins, and who reads what is behind it.
 
 A layer is a function of a Span. It opens one header and names the next by a number that some registry
-assigns (Next), or it is the last one. It raises Unfit where the packet goes no further, and nothing else.
+assigns (Next), finds several messages side by side (Several), or it is the last one. It raises Unfit where
+the packet goes no further, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from pysniff.packet import Datagram, Reason, Rejected, Segment
@@ -64,8 +65,8 @@ class Span(NamedTuple):
         return self.data[self.start : have], max(0, self.end - have)
 
 
-class Space(Enum):
-    """Who assigns the number of the next layer."""
+class Space(StrEnum):
+    """Who assigns the number of the next layer. Its members are strings because those are hashed fast."""
 
     LINK = "tcpdump.org/linktypes.html"
     ETHERTYPE = "IEEE 802 numbers, 0x0600 and up"
@@ -78,6 +79,19 @@ class Next(NamedTuple):
     space: Space
     number: int
     span: Span
+
+
+class Part(NamedTuple):
+    """One of several messages in a packet, and who reads it."""
+
+    layer: Layer
+    span: Span
+
+
+class Several(NamedTuple):
+    """Messages side by side, each with packets of its own; at least one, and no byte in two of them."""
+
+    parts: tuple[Part, ...]
 
 
 class Guess(NamedTuple):
@@ -97,7 +111,7 @@ class Fragment(NamedTuple):
     span: Span
 
 
-Step = Next | Guess | Fragment | Segment | Datagram
+Step = Next | Several | Guess | Fragment | Segment | Datagram
 Layer = Callable[[Span], Step]
 
 IPV4, IPV6, MPLS = 0x0800, 0x86DD, 0x8847

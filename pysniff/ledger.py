@@ -20,7 +20,7 @@ class Equation(NamedTuple):
 EQUATIONS = (
     Equation(
         "every packet was decoded, or rejected for a reason",
-        ("packets",),
+        ("packets", "inner_packets"),
         ("filtered", "tcp_packets", "udp_packets", "not_ip", "other_ip", "malformed", "fragments"),
     ),
     Equation("what the kernel counted was received or dropped", ("kernel_received",), ("live_packets", "kernel_dropped")),
@@ -66,6 +66,7 @@ class Ledger:
 
     packets: int
     packet_bytes: int
+    inner_packets: int
     filtered: int
     tcp_packets: int
     udp_packets: int

@@ -39,8 +39,8 @@ class Limits:
     # Conversations
     conversations: int = 65_536  # open at once
     half_open: int = 131_072  # SYNs remembered, about 200 bytes each
-    closed: int = 131_072  # keys remembered after the end, so that late segments open nothing
-    linger: int = 5 * SECOND  # how long those are
+    closed: int = 32_768  # connections remembered after the end, so that late segments open nothing; 700 bytes each
+    linger: int = 120 * SECOND  # how long those are: twice the maximum segment lifetime of most systems
     idle: int = 300 * SECOND  # a TCP conversation without packets is given up
     idle_udp: int = 60 * SECOND  # a UDP one
     open_after: int = 10 * SECOND  # an exchange still open is shown as such

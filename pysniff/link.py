@@ -179,12 +179,17 @@ def _cooked(hardware: int, protocol: int, span: Span) -> Next:
 
 
 def loopback(span: Span) -> Next:
-    """LINKTYPE_NULL in the byte order of whoever captured, and LINKTYPE_LOOP."""
+    """LINKTYPE_NULL in the byte order of whoever captured, and LINKTYPE_LOOP.
+
+    There are captures with an Ethernet type in the last two bytes; tshark reads those as well.
+    """
     head = span.head(4, "loopback")
     following = FAMILIES.get(int.from_bytes(head, "little")) or FAMILIES.get(int.from_bytes(head, "big"))
-    if following is None:
-        raise Unfit("not_ip", "loopback", sane=False)
-    return ethertype(following, span.after(4))
+    if following is not None:
+        return ethertype(following, span.after(4))
+    if int.from_bytes(head[2:], "big") in (IPV4, IPV6):
+        return by_version(span.after(4))
+    raise Unfit("not_ip", "loopback", sane=False)
 
 
 def only_ipv4(span: Span) -> Next:

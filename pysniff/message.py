@@ -47,7 +47,8 @@ class Message:
     """A request, a response, or a message that stands alone.
 
     `first` and `last`: packet times (ns) of its first and last byte. `position`: offset of its first
-    byte in what feed() was given for its side. `size`: bytes on the wire, framing included.
+    byte since its side's first feed() or gap(), what was lost included. `size`: bytes on the wire, framing
+    included, what was lost not.
     """
 
     __slots__ = ("side", "first", "last", "position", "size", "faults")
@@ -100,3 +101,10 @@ class Message:
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         """The protocol's record as in docs/schema.json; `body_limit` bytes kept of each body."""
         raise NotImplementedError
+
+
+def printable(words: str) -> str:
+    """The same on one line: what is not printable as \\x1b and the like."""
+    if words.isprintable():
+        return words
+    return "".join([char if char.isprintable() else char.encode("unicode_escape").decode() for char in words])

@@ -10,10 +10,14 @@ from collections.abc import Hashable, Iterator
 
 from pysniff.core import Core
 from pysniff.entry import Entry, Flow
+from pysniff.limits import SECOND
 from pysniff.message import Fault, Message, Role, Side
 
 REQUEST, RESPONSE = Role.REQUEST, Role.RESPONSE
-_UNSURE = Fault("gap", "bytes were lost while several requests waited: the answer may belong to another one")
+_LOST = Fault("gap", "bytes were lost while several requests waited: the answer may belong to another one")
+_JOINED = Fault("midstream", "joined while several requests waited: the answer may belong to another one")
+# When nothing was said for so long, every question that was asked before has its answer, or never will.
+_QUIET = SECOND
 
 
 class Pairs:
@@ -23,7 +27,7 @@ class Pairs:
     None where nobody looks. An answer sent before its request was acknowledged answers an earlier one.
     """
 
-    __slots__ = ("_core", "_ledger", "_most", "_flow", "_waiting", "_keyed", "_doubtful", "_unsure", "_midstream", "acked", "synchronised")
+    __slots__ = ("_core", "_ledger", "_most", "_flow", "_waiting", "_keyed", "_doubtful", "_midstream", "_suspect", "_guess", "_last", "acked", "synchronised")
 
     def __init__(self, core: Core, flow: Flow, midstream: bool) -> None:
         self._core = core
@@ -33,14 +37,19 @@ class Pairs:
         self._waiting: deque[Message] = deque()
         self._keyed: dict[Hashable, deque[Message]] = {}
         self._doubtful = 0  # first so many requests in _waiting may have been answered in a gap
-        self._unsure = False  # a gap lies among pipelined answers: who answers whom is a guess
         self._midstream = midstream
+        # Requests or answers are missing: should requests be pipelined, then who answers whom is a guess.
+        self._suspect = midstream
+        self._guess: tuple[Fault, ...] = ()  # that it is one
+        self._last = flow.first  # time of the last message, while that matters
         self.acked: int | None = None
         self.synchronised = not midstream
 
     def add(self, message: Message) -> None:
         """Take the next finished message of either half."""
         role = message.role
+        if self._suspect:
+            self._judge(message)
         if role is REQUEST:
             self._ledger.requests += 1
             if message.key is not None:
@@ -65,7 +74,9 @@ class Pairs:
             else:
                 self._answered(request, message)
         else:
-            self._close_entry(Entry(self._flow, message, None, "closed"), message.size)
+            # It stands in its sender's half.
+            halves = (None, message) if message.side else (message, None)
+            self._close_entry(Entry(self._flow, *halves, "closed"), message.size)
             self._ledger.alone += 1
 
     def _answered(self, request: Message, response: Message) -> None:
@@ -73,15 +84,9 @@ class Pairs:
         ledger.answered += 1
         ledger.entries += 1
         ledger.entry_bytes += request.size + response.size
-        faults: tuple[Fault, ...] = ()
         if self._doubtful:
             self._doubtful -= 1
-            if self._unsure:
-                faults = (_UNSURE,)
-        elif self._unsure:
-            self._unsure = bool(self._waiting)
-            faults = (_UNSURE,)
-        self._core.entries.append(Entry(self._flow, request, response, "closed", faults))
+        self._core.entries.append(Entry(self._flow, request, response, "closed", self._guess))
 
     def _close_entry(self, entry: Entry, size: int) -> None:
         self._ledger.entries += 1
@@ -92,8 +97,10 @@ class Pairs:
         """Bytes of one half were lost: answers may be missing, or requests."""
         self.synchronised = False
         if side is Side.SERVER:
+            self._suspect = True
             self._doubtful = len(self._waiting)
-            self._unsure = self._doubtful > 1
+            if self._doubtful > 1:
+                self._guess = (_LOST,)
 
     def close(self) -> None:
         """The conversation is over: whatever waits will not be answered."""
@@ -118,6 +125,20 @@ class Pairs:
             return False
         self.synchronised = True
         return True
+
+    def _judge(self, message: Message) -> None:
+        """While messages are missing: whether requests are pipelined, and when all that is past."""
+        quiet = message.first - self._last > _QUIET
+        self._last = message.last
+        if message.role is not REQUEST or not (quiet or self._waiting):
+            return
+        if quiet:
+            while self._guess and self._waiting:
+                self._unanswered(self._waiting.popleft(), "its answer was lost, or taken for another one's", "gap")
+            self._suspect = False
+            self._guess = ()
+        elif not self._guess and not self._doubtful:
+            self._guess = (_JOINED if self._midstream else _LOST,)
 
     def _add_keyed(self, request: Message) -> None:
         waiting = self._keyed.setdefault(request.key, deque())

@@ -105,6 +105,11 @@ class Entries:
         """Names of the interfaces that are captured; none for files."""
         return self._packets.interfaces
 
+    @property
+    def notices(self) -> Sequence[str]:
+        """What a person should know, in order: an interface that went away, a followed file that was replaced."""
+        return self._packets.notices
+
     def stop(self) -> None:
         """End the capture soon; what was captured is still yielded. Safe in a signal handler and other threads."""
         self._stopped = True
@@ -232,6 +237,10 @@ class _Files:
             if progress is not None:
                 progress(sum(file.position for file in files), total)
 
+    @property
+    def notices(self) -> Sequence[str]:
+        return [notice for file in self._files for notice in file.notices]
+
     def stop(self) -> None:
         for file in self._files:
             file.close()
@@ -268,6 +277,10 @@ class _Interfaces:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    @property
+    def notices(self) -> Sequence[str]:
+        return self._live.notices
 
     def stop(self) -> None:
         self._live.stop()

@@ -1,17 +1,20 @@
 """Puts TCP segments of one half back in order.
 
-Bytes leave exactly once, in order; what is lost leaves as a gap. The first transmission of a byte stands.
+Bytes leave exactly once, in order; what is lost leaves as a gap. The first transmission of a byte stands. Bytes that
+acknowledge others leave after those: an answer never comes before what it answers, however packets were captured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import NamedTuple
+from operator import ne
 
 from pysniff.conversation import Conversation
 from pysniff.core import Core
 from pysniff.ledger import count
-from pysniff.message import Side
+from pysniff.message import SERVER, Side
 
 _MASK = 0xFFFFFFFF
 _SIGN = 0x80000000
@@ -19,11 +22,22 @@ UNKNOWN = -1
 # Values of Half.ready that are no sequence numbers: look twice; only count.
 SLOW = -1
 COUNTED = -2
+NO_ACK = -1
 
 
 def distance(to: int, since: int) -> int:
     """Signed difference of two sequence numbers (RFC 9293 §3.4)."""
     return ((to - since + _SIGN) & _MASK) - _SIGN
+
+
+class _Waiting(NamedTuple):
+    """A segment that cannot be delivered yet: distance from Half._anchor, rank at that place, time of arrival."""
+
+    place: int
+    rank: int
+    at: int
+    ack: int
+    data: bytes | None  # None: FIN
 
 
 class Half:
@@ -35,7 +49,7 @@ class Half:
 
     __slots__ = (
         "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
-        "conversation", "peer", "base", "ended", "_core", "_held", "_held_bytes", "_anchor", "_count", "_hole", "_acked",
+        "conversation", "peer", "base", "ended", "_core", "_held", "_held_bytes", "_anchor", "_far", "_count", "_hole", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
@@ -55,12 +69,13 @@ class Half:
         self.last = 0
         self.ended = False
         self._core = core
-        # Waiting segments: distance from _anchor, order of arrival, data (None: FIN).
-        self._held: list[tuple[int, int, bytes | None]] = []
+        self._held: list[_Waiting] = []
         self._held_bytes = 0
         self._anchor = 0
+        self._far = 0  # behind the last waiting segment, from _anchor
         self._count = 0
-        self._hole = 0  # number of the hole that the running deadline is for
+        self._hole = 0  # number of what is waited for, so that a deadline knows that it is late
+        self._hole_at = (UNKNOWN, False)  # where that is, and whether it is the other half's bytes
         self._acked = False  # the receiver has what is missing here
 
     # What the conversation knows of it
@@ -68,9 +83,9 @@ class Half:
     def skip(self) -> None:
         self.skipping = True
         self.ready = SLOW
-        for _, _, data in self._held:
-            if data is not None:
-                self.count(data, self.last)
+        for waiting in self._held:
+            if waiting.data is not None:
+                self.count(waiting.data, waiting.at)
         self._clear()
 
     def slow(self) -> None:
@@ -87,16 +102,16 @@ class Half:
         self.next = self.base = seq
         self.settle()
 
-    def segment(self, seq: int, data: bytes, fin: bool, at: int) -> None:
-        """Take one segment, anywhere in the stream."""
+    def segment(self, seq: int, data: bytes, fin: bool, ack: int, at: int) -> None:
+        """Take one segment, anywhere in the stream; `ack`: what it acknowledges, NO_ACK for nothing."""
         if self.ended:
-            count(self._core.ledger.discarded, "after the end", len(data))
+            self.late(seq, data)
             return
-        if self.next == UNKNOWN or self._held or seq != self.next:
-            self._out_of_order(seq, data, fin, at)
+        if self.next == UNKNOWN or self._held or seq != self.next or self._early(ack):
+            self._out_of_order(seq, data, fin, ack, at)
             return
         if data:
-            self._deliver(data, at)
+            self._deliver(data, ack, at)
         if fin:
             self._end(at)
 
@@ -105,19 +120,29 @@ class Half:
         if not self._held:
             return
         if self.next == UNKNOWN:
-            if distance(ack, self._anchor + self._held[0][0]) > 0:
-                self._begin(at)
+            if distance(ack, self._anchor + self._held[0].place) > 0:
+                self._force(at)
         elif not self._acked and distance(ack, self.next) > 0:
             self._acked = True
-            hole = self._hole
-            self._core.deadlines.add(at + self._core.limits.hole_wait_acked, lambda now: self._give_up(hole, now))
+            self._wait(at, self._core.limits.hole_wait_acked)
+
+    def release(self, at: int) -> None:
+        """Something moved on: deliver what waited for it, in both halves."""
+        peer = self.peer
+        while self._held or peer._held:
+            before = self.next, peer.next
+            for half in (self, peer):
+                if half._held and half.next != UNKNOWN:
+                    half._drain(at, 0)
+            if before == (self.next, peer.next):
+                break
+        self.settle()
+        peer.settle()
 
     def flush(self, at: int) -> None:
         """The connection is over: deliver what waits, with gaps for what is missing."""
-        if self._held and self.next == UNKNOWN:
-            self._begin(at)
         while self._held:
-            self._gap(at)
+            self._force(at)
 
     def settle(self) -> None:
         """Let the packet loop deliver by itself again where nothing stands against it."""
@@ -139,6 +164,13 @@ class Half:
         self.ready = SLOW
         self.recent = b""
 
+    def late(self, seq: int, data: bytes) -> None:
+        """Take a segment that comes after the end of the connection."""
+        if self.next != UNKNOWN and distance((seq + len(data)) & _MASK, self.next) <= 0:
+            self._core.ledger.duplicate_bytes += len(data)
+        elif data:
+            count(self._core.ledger.discarded, "after the end", len(data))
+
     def progress(self) -> int:
         """Changes when something new arrived."""
         return self.next + self.packets
@@ -153,20 +185,32 @@ class Half:
         self.last = at
         self._core.ledger.skipped_bytes += len(data)
 
-    def lost(self, size: int, at: int) -> None:
-        """The snapshot length cut these bytes off the segment that was just delivered."""
-        if self._held or self.ended or self.skipping or self.next == UNKNOWN:
-            return  # a hole like any other
+    def lost(self, seq: int, size: int, at: int) -> None:
+        """The snapshot length cut bytes off a segment, `seq` is that of the first of them."""
+        if self._held or self.ended or self.skipping or self.next != seq:
+            return  # a hole like any other, or known already
         self._core.ledger.snapped_bytes += size
         self._skip_over(size, at)
 
-    def _deliver(self, data: bytes, at: int) -> None:
+    def _deliver(self, data: bytes, ack: int, at: int) -> None:
         self._core.ledger.tcp_in_order += len(data)
         self.next = (self.next + len(data)) & _MASK
         self.recent = data
+        peer = self.peer
+        if self.conversation is not None:
+            known = ack != NO_ACK and peer.next != UNKNOWN
+            self.conversation.pairs.acked = (ack - peer.base) & _MASK if known and self.side is SERVER else None
         self.receive(self.side, data, at)
 
-    def _out_of_order(self, seq: int, data: bytes, fin: bool, at: int) -> None:
+    def _early(self, ack: int) -> bool:
+        """Whether a segment acknowledges bytes of the other half that have not been delivered."""
+        peer = self.peer
+        if ack == NO_ACK or peer.next == UNKNOWN or peer.skipping or peer.ended:
+            return False
+        # An acknowledgement far ahead is no sign of a loss but a mistake, or a lie.
+        return 0 < distance(ack, peer.next) <= self._core.limits.held_bytes
+
+    def _out_of_order(self, seq: int, data: bytes, fin: bool, ack: int, at: int) -> None:
         limits, ledger = self._core.limits, self._core.ledger
         if self.next != UNKNOWN and distance((seq + len(data)) & _MASK, self.next) <= 0 and not fin:
             self._repeated(seq, data)  # a retransmission or a keep-alive probe
@@ -176,60 +220,61 @@ class Half:
         if abs(distance(seq, self._anchor)) > _WINDOW:
             count(ledger.discarded, "out of window", len(data))
             return
-        if not self._held:
-            self._wait(at)
+        if not self._held and self.next == UNKNOWN:
+            # Without a SYN the first packet seen need not be the first one sent.
+            self._hole += 1
+            self._wait(at, limits.hole_wait_acked)
         if data:
-            self._hold(distance(seq, self._anchor), data)
+            self._hold(distance(seq, self._anchor), data, ack, at)
         if fin:
-            self._hold(distance((seq + len(data)) & _MASK, self._anchor), None)
+            self._hold(distance((seq + len(data)) & _MASK, self._anchor), None, ack, at)
         if self.next != UNKNOWN:
-            self._drain(at)
+            self._drain(at, at)
         while self._held and (
             self._held_bytes > limits.held_bytes
             or len(self._held) > limits.held_segments
             or ledger.held_bytes > limits.held_total
         ):
-            if self.next == UNKNOWN:
-                self._begin(at)
-            else:
-                self._gap(at)
+            self._force(at)
 
-    def _hold(self, place: int, data: bytes | None) -> None:
+    def _hold(self, place: int, data: bytes | None, ack: int, at: int) -> None:
         self._count += 1
         # At one place data goes before FIN, and the first arrival before later ones.
-        heappush(self._held, (place, self._count + (_LAST if data is None else 0), data))
+        heappush(self._held, _Waiting(place, self._count + (_LAST if data is None else 0), at, ack, data))
         if data is not None:
             self._held_bytes += len(data)
             self._core.ledger.held_bytes += len(data)
 
-    def _wait(self, at: int) -> None:
-        """Give the missing bytes time to come."""
-        limits = self._core.limits
-        self._hole += 1
-        self._acked = False
+    def _wait(self, at: int, time_ns: int) -> None:
+        """Give what is missing time to come."""
         hole = self._hole
-        # Without a SYN the first packet seen need not be the first one sent.
-        wait = limits.hole_wait_acked if self.next == UNKNOWN else limits.hole_wait
-        self._core.deadlines.add(at + wait, lambda now: self._give_up(hole, now))
+        self._core.deadlines.add(at + time_ns, lambda now: self._give_up(hole, now))
 
     def _give_up(self, hole: int, now: int) -> None:
         if hole == self._hole and self._held and self.conversation is not None:
-            if self.next == UNKNOWN:
-                self._begin(now)
-            else:
-                self._gap(now)
-            self.settle()
-            self.peer.settle()
+            self._force(now)
+            self.release(now)
 
-    def _begin(self, at: int) -> None:
-        self.next = self.base = (self._anchor + self._held[0][0]) & _MASK
-        self._drain(at)
+    def _force(self, at: int) -> None:
+        """Deliver the first waiting segment without what is missing before it."""
+        first = self._held[0]
+        if self.next == UNKNOWN:
+            self.next = self.base = (self._anchor + first.place) & _MASK
+        ahead = first.place - distance(self.next, self._anchor)
+        if ahead > 0:
+            self._skip_over(ahead, first.at)
+        elif self._early(first.ack):
+            self.peer.lost_until(first.ack, at)
+        self._drain(at, 0)
 
-    def _gap(self, at: int) -> None:
-        """What is missing before the first waiting segment is lost."""
-        size = (self._anchor + self._held[0][0] - self.next) & _MASK
-        self._skip_over(size, at)
-        self._drain(at)
+    def lost_until(self, ack: int, at: int) -> None:
+        """The other half has acknowledged bytes that were never seen."""
+        while (missing := distance(ack, self.next)) > 0 and not self.skipping:
+            ahead = self._held[0].place - distance(self.next, self._anchor) if self._held else missing
+            if 0 < ahead:
+                self._skip_over(min(ahead, missing), at)
+            if self._held and ahead < missing:
+                self._deliver_first(0)
 
     def _skip_over(self, size: int, at: int) -> None:
         self._core.ledger.gap_bytes += size
@@ -238,29 +283,39 @@ class Half:
         if self.conversation is not None:
             self.conversation.gap(self.side, size, at)
 
-    def _drain(self, at: int) -> None:
-        """Deliver the waiting segments that are due."""
-        held = self._held
-        while held:
-            place, _, data = held[0]
-            ahead = place - distance(self.next, self._anchor)
-            if ahead > 0:
-                self._wait(at)
+    def _drain(self, now: int, since: int) -> None:
+        """Deliver the waiting segments that are due, as of their arrival or of `since`, whatever is later."""
+        limits = self._core.limits
+        while self._held:
+            first = self._held[0]
+            ahead = first.place - distance(self.next, self._anchor)
+            early = ahead <= 0 and self._early(first.ack)
+            if ahead > 0 or early:
+                if self._hole_at != (self.next, early):
+                    self._hole_at = (self.next, early)
+                    self._hole += 1
+                    self._acked = early
+                    self._wait(now, limits.hole_wait_acked if early else limits.hole_wait)
                 return
-            heappop(held)
-            if data is None:
-                self._end(at)
-                return
-            self._held_bytes -= len(data)
-            self._core.ledger.held_bytes -= len(data)
-            if -ahead < len(data):
-                if ahead:
-                    self._repeated((self._anchor + place) & _MASK, data[:-ahead])
-                self._deliver(data[-ahead:], at)
-            else:
-                self._repeated((self._anchor + place) & _MASK, data)
-            if self.skipping:
-                return  # skip() took what was left
+            since = self._deliver_first(since)
+
+    def _deliver_first(self, since: int) -> int:
+        place, _, at, ack, data = heappop(self._held)
+        since = max(since, at)
+        if data is None:
+            self._end(since)
+            return since
+        ledger = self._core.ledger
+        self._held_bytes -= len(data)
+        ledger.held_bytes -= len(data)
+        old = distance(self.next, self._anchor) - place
+        if old >= len(data):
+            self._repeated((self._anchor + place) & _MASK, data)
+        else:
+            if old:
+                self._repeated((self._anchor + place) & _MASK, data[:old])
+            self._deliver(data[old:], ack, since)
+        return since
 
     def _repeated(self, seq: int, data: bytes) -> None:
         """Bytes that were delivered before; as far as they are still here, they are compared."""

@@ -14,17 +14,18 @@ from pysniff.packet import Block, Datagram
 from pysniff.tunnels import TUNNELS
 
 # Behind the link header. IPv4: version and IHL, total length, one word of fragment field, TTL and protocol, then
-# the key (addresses and ports: 12 bytes in a row), TCP sequence number (UDP: length and checksum), data offset, flags.
-_IPV4 = "BxH2xI2x12sI4xBB"
+# the key (addresses and ports: 12 bytes in a row), TCP sequence (UDP: length and checksum) and
+# acknowledgement number, data offset, flags.
+_IPV4 = "BxH2xI2x12sIIBB"
 # IPv6: payload length, next header, the key (36 bytes in a row), and the same TCP fields.
-_IPV6 = "4xHBx36sI4xBB"
+_IPV6 = "4xHBx36sIIBB"
 
 
 class Shape(NamedTuple):
     """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6."""
 
-    unpack4: Callable[..., tuple[object, int, int, int, bytes, int, int, int]]
-    unpack6: Callable[..., tuple[int, int, bytes, int, int, int]]
+    unpack4: Callable[..., tuple[object, int, int, int, bytes, int, int, int, int]]
+    unpack6: Callable[..., tuple[int, int, bytes, int, int, int, int]]
     ip: int
     type4: object
     types6: frozenset[object]
@@ -65,11 +66,11 @@ def plain_datagram(block: Block, start: int, end: int) -> Datagram | None:
     """The UDP datagram of one packet, where it has a common shape and cannot be a tunnel."""
     data = block.data
     unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
-    kind, version, size, word, key, lengths, _, _ = unpack4(data, start)
+    kind, version, size, word, key, lengths, _, _, _ = unpack4(data, start)
     if version == 0x45 and word & 0x3FFF00FF == 17 and kind == type4:
         body, size = start + ip + 28, size - 20
     elif version & 0xF0 == 0x60 and kind in types6:
-        size, protocol, key, lengths, _, _ = unpack6(data, start)
+        size, protocol, key, lengths, _, _, _ = unpack6(data, start)
         body = start + ip + 48
         if protocol != 17:
             return None

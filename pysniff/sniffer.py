@@ -99,8 +99,11 @@ class Sniffer:
             self._now = due
             if deadlines.next <= self._sweep:
                 deadlines.fire()
-            elif self._tcp.busy() or self._udp.busy():
+                if self._sweep > due + SECOND:  # the clock was ahead: without sweeps nothing would end here
+                    self._sweep = (due // SECOND + 1) * SECOND
+            elif self._tcp.busy() or self._udp.busy() or self._decoder.fragments.waiting:
                 idle_check = due % IDLE_CHECK == 0
+                self._decoder.fragments.advance(due)
                 self._tcp.sweep(due, idle_check)
                 self._udp.sweep(due, idle_check)
                 self._sweep = due + SECOND
@@ -123,13 +126,13 @@ class Sniffer:
         for ts, start, end, wire in block.records:
             if ts >= due:
                 due = self._advance(ts)
-            kind, version, size, word, key, seq, offset, flags = unpack4(data, start)
+            kind, version, size, word, key, seq, ack, offset, flags = unpack4(data, start)
             # No fragment, and TCP behind.
             if version == 0x45 and word & 0x3FFF00FF == 6 and kind == type4:
                 stop = start + ip + size
                 body = start + payload4[offset]
             elif version & 0xF0 == 0x60 and kind in types6:
-                size, protocol, key, seq, offset, flags = unpack6(data, start)
+                size, protocol, key, seq, ack, offset, flags = unpack6(data, start)
                 stop = start + ip + 40 + size
                 body = start + payload6[offset] if protocol == 6 else stop + 1
             else:
@@ -144,7 +147,8 @@ class Sniffer:
                     half = get(key)
                     if half is not None:
                         ready = half.ready
-                        if ready == seq:
+                        # In order, and no answer to bytes that are yet to come.
+                        if ready == seq and (half.peer.next - ack) & 0xFFFFFFFF < 0x80000000:
                             in_order += length
                             half.ready = half.next = (seq + length) & 0xFFFFFFFF
                             half.recent = payload = data[body:stop]
@@ -159,11 +163,11 @@ class Sniffer:
                 elif length or flags & 7:
                     tcp_bytes += length
                 elif holes:
-                    acknowledge(key, _ack(data, body, offset), ts)
+                    acknowledge(key, ack, ts)
                     continue
                 else:
                     continue
-                segment(key, seq, _ack(data, body, offset), flags, data[body:stop], 0, ts)
+                segment(key, seq, ack, flags, data[body:stop], 0, ts)
             if deadlines.next < due:
                 due = deadlines.next
         ledger.packets += len(block)
@@ -178,7 +182,7 @@ class Sniffer:
         """A run of segments alike (runs.py): counted at once where nobody wants them, else taken apart."""
         assert block.time_at is not None
         data, count, shape = block.data, -end, shape_of(block.linktype)
-        _, _, total, _, key, _, offset, _ = shape.unpack4(data, start)
+        _, _, total, _, key, _, _, offset, _ = shape.unpack4(data, start)
         half = self._tcp.halves.get(key)
         last = block.time_at(data, start + (count - 1) * (size + block.header))
         length = total - 20 - (offset >> 4) * 4
@@ -210,23 +214,19 @@ class Sniffer:
             self._udp.datagram(datagram.key, datagram.payload, 0, at)
 
     def _slow(self, packet: bytes, linktype: int, wire_length: int, at: int) -> None:
-        """Any other packet."""
+        """Any other packet; several messages in one (netlink, A-MSDU) are counted each."""
         ledger = self._core.ledger
-        found = self._decoder.decode(packet, linktype, wire_length, at)
-        if isinstance(found, Segment):
-            ledger.tcp_packets += 1
-            ledger.tcp_bytes += len(found.payload)
-            self._tcp.segment(found.key, found.seq, found.ack, found.flags, found.payload, found.missing, at)
-        elif isinstance(found, Datagram):
-            ledger.udp_packets += 1
-            self._udp.datagram(found.key, found.payload, found.missing, at)
-        elif found.reason == "fragment":
-            ledger.fragments += 1
-        else:
-            count(getattr(ledger, found.reason), found.detail)
-
-
-def _ack(data: bytes, body: int, offset: int) -> int:
-    """The acknowledgement number of the segment whose payload begins at `body`, behind a header of this data offset."""
-    at = body - (offset >> 4) * 4 + 8
-    return int.from_bytes(data[at : at + 4], "big")
+        every = self._decoder.decode(packet, linktype, wire_length, at)
+        ledger.inner_packets += len(every) - 1
+        for found in every:
+            if isinstance(found, Segment):
+                ledger.tcp_packets += 1
+                ledger.tcp_bytes += len(found.payload)
+                self._tcp.segment(found.key, found.seq, found.ack, found.flags, found.payload, found.missing, at)
+            elif isinstance(found, Datagram):
+                ledger.udp_packets += 1
+                self._udp.datagram(found.key, found.payload, found.missing, at)
+            elif found.reason == "fragment":
+                ledger.fragments += 1
+            else:
+                count(getattr(ledger, found.reason), found.detail)

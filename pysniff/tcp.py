@@ -5,18 +5,17 @@ The packet loop in sniffer.py delivers what is in order by itself; everything el
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import islice
 
 from pysniff.conversation import Conversation
 from pysniff.core import Core
 from pysniff.entry import Flow
-from pysniff.ledger import count
 from pysniff.limits import SECOND
 from pysniff.message import CLIENT, SERVER
 from pysniff.packet import ACK, FIN, RST, SYN
-from pysniff.reassembly import UNKNOWN, Half
+from pysniff.reassembly import NO_ACK, UNKNOWN, Half
 
 _MASK = 0xFFFFFFFF
 
@@ -36,8 +35,8 @@ class Connections:
         self.halves: dict[bytes, Half] = {}
         self._core = core
         # SYNs that no data followed so far: first sequence number, whether it was a SYN-ACK, time.
-        self._syns: dict[bytes, tuple[int, bool, int]] = {}
-        self._open: dict[Conversation, bytes] = {}  # oldest first
+        self._syns: OrderedDict[bytes, tuple[int, bool, int]] = OrderedDict()
+        self._open: OrderedDict[Conversation, bytes] = OrderedDict()  # oldest first
         self._ended: deque[tuple[int, bytes, Half]] = deque()  # when to forget which
 
     def segment(self, key: bytes, seq: int, ack: int, flags: int, payload: bytes, missing: int, at: int) -> None:
@@ -58,8 +57,7 @@ class Connections:
             half = self._begin(key, seq, ack, flags, at)
         conversation = half.conversation
         if conversation is None:
-            if payload:
-                count(self._core.ledger.discarded, "after the end", len(payload))
+            half.late(seq, payload)
             return
         if half.skipping:
             if payload:
@@ -77,8 +75,7 @@ class Connections:
         half = self.halves.get(key)
         if half is not None and half.conversation is not None:
             half.peer.acknowledged(ack, at)
-            half.settle()
-            half.peer.settle()
+            half.release(at)
 
     def sweep(self, now: int, idle_check: bool) -> None:
         """Forget what ended or never began; end what has been idle for long."""
@@ -120,17 +117,18 @@ class Connections:
         peer = half.peer
         if flags & ACK:
             peer.acknowledged(ack, at)
-            known = half.side is SERVER and peer.next != UNKNOWN
-            conversation.pairs.acked = (ack - peer.base) & _MASK if known else None
+        told = ack if flags & ACK else NO_ACK
+        if missing:  # cut by the snapshot length, and a FIN comes behind what was cut
+            if payload:
+                half.segment(seq, payload, False, told, at)
+            seq = (seq + len(payload)) & _MASK
+            half.lost(seq, missing, at)
+            seq, payload = (seq + missing) & _MASK, b""
         if payload or flags & FIN:
-            half.segment(seq, payload, bool(flags & FIN), at)
-        if missing:
-            half.lost(missing, at)
+            half.segment(seq, payload, bool(flags & FIN), told, at)
+        half.release(at)
         if flags & RST:
-            half.flush(at)
-            peer.flush(at)
-        half.settle()
-        peer.settle()
+            self._flush(half, at)
 
     def _syn(self, key: bytes, half: Half | None, seq: int, flags: int, at: int) -> None:
         first = (seq + 1) & _MASK
@@ -143,12 +141,14 @@ class Connections:
                     half.start(first)  # the answer to a SYN that brought data (RFC 7413)
                     return
                 self._end(conversation, at, "port reused")
+            elif half.base == first and half.next != UNKNOWN:
+                return  # of the connection that has just ended: a recording with repetitions
             self._drop(key, half)
         syns, ledger = self._syns, self._core.ledger
         if key not in syns:
             ledger.half_open += 1
             if len(syns) >= self._core.limits.half_open:
-                del syns[next(iter(syns))]
+                syns.popitem(last=False)
                 ledger.half_open_evicted += 1
         syns[key] = (first, bool(flags & ACK), at)
 
@@ -200,14 +200,18 @@ class Connections:
     def _end(self, conversation: Conversation, at: int, reason: str) -> None:
         key = self._open.pop(conversation)
         half = self.halves[key]
-        for one in (half, half.peer):
-            if not one.skipping:
-                one.flush(at)
+        self._flush(half, at)
         conversation.close(at, reason)
         for one in (half, half.peer):
             one.stop()
         # Late segments shall not open a new conversation.
         self._ended.append((at + self._core.limits.linger, key, half))
+
+    def _flush(self, half: Half, at: int) -> None:
+        """Deliver what waits, questions before answers."""
+        for one in sorted((half, half.peer), key=lambda one: one.side):
+            if not one.skipping:
+                one.flush(at)
 
     def _drop(self, key: bytes, half: Half) -> None:
         for one, known in ((key, (half, half.peer)), (reverse(key), (half, half.peer))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from pysniff.conversation import Conversation
@@ -61,7 +62,7 @@ class Exchanges:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._directions: dict[bytes, Direction] = {}
-        self._open: dict[Conversation, bytes] = {}
+        self._open: OrderedDict[Conversation, bytes] = OrderedDict()
 
     def datagram(self, key: bytes, payload: bytes, missing: int, at: int) -> None:
         """Take one datagram; `missing` bytes of it were cut by the snapshot length."""

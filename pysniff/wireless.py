@@ -6,16 +6,17 @@ the fourth address nor HT control, and guesses at what follows.
 
 from __future__ import annotations
 
-from pysniff.layer import ETHERNET, WLAN, Layer, Next, Span, Unfit, link
+from pysniff.layer import ETHERNET, WLAN, Layer, Next, Part, Several, Span, Unfit, link
 from pysniff.link import llc
 
 MANAGEMENT, CONTROL, DATA = 0, 1, 2
 KINDS = {MANAGEMENT: "wlan management", CONTROL: "wlan control", 3: "wlan extension"}
 BOTH_DS, MORE_FRAGMENTS, PROTECTED, ORDER = 0x03, 0x04, 0x40, 0x80  # flags, the second byte
+SUBFRAME = 14  # header of an MSDU in an aggregate: two addresses and a length
 QOS, NO_DATA = 0x8, 0x4  # bits of the subtype of a data frame
 
 
-def wlan(span: Span) -> Next:
+def wlan(span: Span) -> Next | Several:
     """IEEE 802.11 §9.3.2.1, a data frame with all its payload."""
     return _data_frame(span)
 
@@ -25,7 +26,7 @@ def centrino(span: Span) -> Next:
     return link(WLAN, span)
 
 
-def _data_frame(span: Span, *, padded: bool = False) -> Next:
+def _data_frame(span: Span, *, padded: bool = False) -> Next | Several:
     control, flags = span.head(2, "802.11")
     kind, subtype = control >> 2 & 3, control >> 4
     if control & 3:
@@ -47,7 +48,7 @@ def _data_frame(span: Span, *, padded: bool = False) -> Next:
     span = span.after(size)
     if flags & PROTECTED:
         span = _deciphered(span)
-    return _first_of_aggregate(span) if aggregate else llc(span)
+    return _aggregate(span) if aggregate else llc(span)
 
 
 def _deciphered(span: Span) -> Span:
@@ -59,13 +60,24 @@ def _deciphered(span: Span) -> Span:
     return span
 
 
-def _first_of_aggregate(span: Span) -> Next:
-    """The first MSDU of an A-MSDU (§9.3.2.2.2); a packet is one segment here, so that the others are not seen."""
-    head = span.head(14, "A-MSDU")
-    return llc(span.after(14).first(head[12] << 8 | head[13]))
+def _aggregate(span: Span) -> Several:
+    """The MSDUs of an A-MSDU (§9.3.2.2.2), each padded to a multiple of four but the last."""
+    parts: list[Part] = []
+    while not parts or span.left >= SUBFRAME:  # what is less is a checksum
+        parts.append(Part(_msdu, span))
+        head = span.first(SUBFRAME).cut()[0]
+        if len(head) < SUBFRAME:
+            break
+        span = span.after(SUBFRAME + (head[12] << 8 | head[13]) + 3 & ~3)
+    return Several(tuple(parts))
 
 
-def radiotap(span: Span) -> Next:
+def _msdu(span: Span) -> Next:
+    head = span.head(SUBFRAME, "A-MSDU")
+    return llc(span.after(SUBFRAME).first(head[12] << 8 | head[13]))
+
+
+def radiotap(span: Span) -> Next | Several:
     """radiotap.org: little-endian; only the flags matter here, which say what surrounds the frame."""
     head = span.head(8, "radiotap")
     size = int.from_bytes(head[2:4], "little")

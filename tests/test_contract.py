@@ -39,11 +39,11 @@ class Told(Talk):
         self.ended: set[Side] = set()
 
     def feed(self, side: Side, data: bytes) -> None:
-        if not self.switches:
+        if not self.switches and side not in self.ended:
             super().feed(side, data)
 
     def gap(self, side: Side, size: int) -> Talk:
-        return self if self.switches else super().gap(side, size)
+        return self if self.switches or side in self.ended else super().gap(side, size)
 
     def close(self, *sides: Side) -> Talk:
         """Nothing is pending once both halves have ended: an early answer may wait for the end of its request."""

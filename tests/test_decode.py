@@ -36,10 +36,16 @@ OUTER = bytes(range(1, 9))
 OUTER6 = bytes(range(1, 33))
 IP4, IP6 = ipv4(tcp()), ipv6(tcp(), 6)
 FRAME4 = ethernet(IP4)
+TOO_MANY = Rejected("malformed", "too many headers")
 
 
 def decode(data: bytes, linktype: int = 1, wire_length: int = 0) -> Segment | Datagram | Rejected:
-    return Decoder().decode(data, linktype, wire_length, 0)
+    (found,) = Decoder().decode(data, linktype, wire_length, 0)
+    return found
+
+
+def every(data: bytes, linktype: int, wire_length: int = 0) -> list[Segment | Datagram | Rejected]:
+    return list(Decoder().decode(data, linktype, wire_length, 0))
 
 
 def in_gre(number: int, inside: bytes, flags: int = 0, options: bytes = b"") -> bytes:
@@ -68,10 +74,25 @@ def nflog(order: str) -> bytes:
     return b"\x02\0\0\0" + attribute(1, b"\0\0\0\1", order) + attribute(10, b"in\0", order) + attribute(9, IP4, order)
 
 
-def netlink(subsystem: int, kind: int) -> bytes:
-    message = b"\x02\0\0\0" + attribute(1, b"abc") + attribute(kind, IP4)
-    head = struct.pack("<IHHII", 16 + len(message), subsystem << 8, 0, 0, 0)
-    return struct.pack(">HHHQH", 0, 824, 0, 0, 12) + head + message
+def netlink_message(subsystem: int, kind: int, packet: bytes, order: str = "<") -> bytes:
+    message = b"\x02\0\0\0" + attribute(1, b"abc", order) + attribute(kind, packet, order)
+    return struct.pack(order + "IHHII", 16 + len(message), subsystem << 8, 0, 0, 0) + message
+
+
+DONE = struct.pack("<IHHIII", 20, 3, 0, 0, 0, 0)
+
+
+def netlink(*messages: bytes) -> bytes:
+    """Each begins at a multiple of four."""
+    padded = b"".join(message + bytes(-len(message) % 4) for message in messages)
+    return struct.pack(">HHHQH", 0, 824, 0, 0, 12) + padded
+
+
+def aggregate(*units: bytes) -> bytes:
+    """802.11 with an A-MSDU; each unit begins at a multiple of four."""
+    subframes = [bytes(12) + struct.pack(">H", len(unit)) + unit for unit in units]
+    padded = b"".join(frame + bytes(-len(frame) % 4) for frame in subframes[:-1]) + subframes[-1]
+    return wlan(padded, control=b"\x88\x02", behind=b"\x80\0")
 
 
 # What is on the wire: link type, bytes, the segment that it holds.
@@ -101,6 +122,8 @@ SHAPES: dict[str, tuple[int, bytes, Segment]] = {
     "null, little-endian": (0, b"\x02\0\0\0" + IP4, V4),
     "null, big-endian": (0, b"\0\0\0\x02" + IP4, V4),
     **{f"null, family {family}": (0, struct.pack("<I", family) + IP6, V6) for family in (10, 23, 24, 28, 30)},
+    "null, ethernet type": (0, b"\x0f\0\x08\0" + IP4, V4),
+    "null, ethernet type, ipv6": (0, b"\x0f\0\x86\xdd" + IP6, V6),
     "loop": (108, b"\0\0\0\x1c" + IP6, V6),
     **{f"raw {number}": (number, IP4, V4) for number in (12, 14, 101, 228)},
     **{f"raw {number}, ipv6": (number, IP6, V6) for number in (12, 14, 101, 229)},
@@ -116,9 +139,7 @@ SHAPES: dict[str, tuple[int, bytes, Segment]] = {
     "802.11, four addresses": (105, wlan(snap(IP4), control=b"\x08\x03", behind=bytes(6)), V4),
     "802.11, qos": (105, wlan(snap(IP6, 0x86DD), control=b"\x88\x02", behind=bytes(2)), V6),
     "802.11, qos and ht": (105, wlan(snap(IP4), control=b"\x88\x82", behind=bytes(6)), V4),
-    "802.11, a-msdu": (
-        105, wlan(bytes(12) + struct.pack(">H", 8 + len(IP4)) + snap(IP4), control=b"\x88\x02", behind=b"\x80\0"), V4,
-    ),
+    "802.11, a-msdu": (105, aggregate(snap(IP4)), V4),
     "802.11, deciphered wep": (105, wlan(bytes(4) + snap(IP4), control=b"\x08\x41"), V4),
     "802.11, deciphered ccmp": (105, wlan(b"\0\0\0\x20" + bytes(4) + snap(IP4), control=b"\x08\x41"), V4),
     "centrino": (1, ethernet(wlan(snap(IP4)), 0x2452), V4),
@@ -131,8 +152,8 @@ SHAPES: dict[str, tuple[int, bytes, Segment]] = {
     "avs": (163, struct.pack(">II", 0x80211001, 64) + bytes(56) + wlan(snap(IP4)), V4),
     "nflog": (239, nflog("<"), V4),
     "nflog, big-endian": (239, nflog(">"), V4),
-    "netlink, log": (253, netlink(4, 9), V4),
-    "netlink, queue": (253, netlink(3, 10), V4),
+    "netlink, log": (253, netlink(netlink_message(4, 9, IP4)), V4),
+    "netlink, queue": (253, netlink(netlink_message(3, 10, IP4)), V4),
     "hop-by-hop": (1, ethernet(ipv6(extension(tcp(), 6), 0), 0x86DD), V6),
     "all extension headers": (
         101,
@@ -353,7 +374,43 @@ def test_tunnels_and_failed_guesses_are_counted() -> None:
 
 def test_headers_in_one_packet_are_bounded() -> None:
     decoder = Decoder(Limits(layers=4))
-    assert decoder.decode(ethernet(vlan(IP4), 0x8100), 1, 0, 0) == V4
-    assert decoder.decode(ethernet(vlan(vlan(IP4), 0x8100), 0x8100), 1, 0, 0) == Rejected(
-        "malformed", "too many headers"
-    )
+    assert decoder.decode(ethernet(vlan(IP4), 0x8100), 1, 0, 0) == (V4,)
+    assert decoder.decode(ethernet(vlan(vlan(IP4), 0x8100), 0x8100), 1, 0, 0) == (TOO_MANY,)
+
+
+def test_every_message_in_a_packet_comes_out_in_order() -> None:
+    log, queue = netlink_message(4, 9, IP4), netlink_message(3, 10, IP6)
+    other = netlink_message(1, 9, b"")
+    assert every(netlink(log, other, queue, DONE), 253) == [V4, Rejected("not_ip", "netlink"), V6]
+    assert every(netlink(*[netlink_message(4, 9, packet, ">") for packet in (IP4, IP6)]), 253) == [V4, V6]
+    assert every(aggregate(snap(IP4), snap(IP6, 0x86DD), snap(IP4)), 105) == [V4, V6, V4]
+    assert every(radiotap(aggregate(snap(IP4), snap(IP4)) + b"FCS!", 0x10), 127) == [V4, V4]
+
+
+def test_a_broken_message_leaves_those_beside_it_alone() -> None:
+    log, short = netlink_message(4, 9, IP4), struct.pack("<IHHII", 15, 4 << 8, 0, 0, 0)
+    assert every(netlink(log, short, log), 253) == [V4, Rejected("malformed", "short netlink attribute")]
+    assert every(aggregate(snap(IP4), b"\xaa\xaa", snap(IP4)), 105) == [V4, Rejected("malformed", "short LLC"), V4]
+
+
+@pytest.mark.parametrize("shape", ["netlink", "aggregate"])
+def test_of_several_messages_a_snapshot_cuts_only_the_last(shape: str) -> None:
+    log = netlink_message(4, 9, IP4)
+    data, linktype = (netlink(log, log), 253) if shape == "netlink" else (aggregate(snap(IP4), snap(IP4)), 105)
+    first = data.index(b"hello") + 5
+    for size in range(first, len(data)):
+        whole, *rest = every(data[:size], linktype, len(data))
+        assert whole == V4
+        (last,) = rest
+        assert isinstance(last, Rejected) or (last == V4) or (isinstance(last, Segment) and last.missing)
+
+
+def test_messages_in_a_packet_are_bounded_by_its_bytes() -> None:
+    assert len(every(aggregate(*[b""] * 5_000), 105)) == 5_000
+    assert len(every(aggregate(b"") + bytes(60_000), 105)) <= 1 + 60_000 // 14
+    assert len(every(netlink(bytes(60_000)), 253)) == 1
+
+
+def test_what_one_message_opens_is_not_taken_from_the_next() -> None:
+    nested = netlink_message(4, 9, b"".join(ipv4(bytes(2000 - 20 * n), 4)[:20] for n in range(99)))
+    assert every(netlink(nested, netlink_message(4, 9, IP4)), 253) == [TOO_MANY, V4]

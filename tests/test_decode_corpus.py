@@ -72,7 +72,7 @@ DISPUTED = (
     Disputed(
         "pcap/wireshark-wiki/netlink-nflog.pcap",
         ("10.0.2.15:49760", "93.184.216.34:80"),
-        "several netlink messages in one packet: we read the first, tshark counts the last of them",
+        "several netlink messages in one packet: each is a segment here, tshark counts the last of them",
         (
             Evidence(5, "80000000 0004 0000 00000000 00000000 0200002a"),
             Evidence(6, "68000000 0004 0000 00000000 00000000 0200002a"),
@@ -129,8 +129,10 @@ def decoded(capture: corpus.Capture) -> Connections:
     decoder = Decoder()
     found: Connections = defaultdict(Totals)
     for packet in packets(capture):
-        segment = decoder.decode(packet.data, packet.linktype, packet.wire_length, packet.time_ns)
-        if isinstance(segment, Segment):
+        every = decoder.decode(packet.data, packet.linktype, packet.wire_length, packet.time_ns)
+        for segment in every:
+            if not isinstance(segment, Segment):
+                continue
             source, destination = endpoints(segment.key)
             totals = found[pair(source, destination)]
             totals.bytes[source] += len(segment.payload) + segment.missing
@@ -198,10 +200,9 @@ def test_what_is_not_tcp_or_udp_has_a_name() -> None:
     for capture in corpus.captures():
         decoder = Decoder()
         for packet in packets(capture):
-            total += 1
-            result = decoder.decode(packet.data, packet.linktype, packet.wire_length, packet.time_ns)
-            if isinstance(result, Rejected):
-                rejected[result] += 1
+            results = decoder.decode(packet.data, packet.linktype, packet.wire_length, packet.time_ns)
+            total += len(results)
+            rejected.update(result for result in results if isinstance(result, Rejected))
     vague = {Rejected("not_ip", detail) for detail in ("unknown type", "cooked", "loopback", "ppp", "llc")}
     assert sum(count for result, count in rejected.items() if result in vague) < total / 2000
     assert sum(count for result, count in rejected.items() if result.reason == "malformed") < total / 2000

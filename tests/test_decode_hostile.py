@@ -17,8 +17,14 @@ REASONS = {"not_ip", "other_ip", "malformed", "fragment"}
 def check(data: bytes, linktype: int, wire_length: int) -> None:
     """Two decoders, the second of which sees the packet twice: fragments may not make it raise either."""
     decoder = Decoder()
-    result = decoder.decode(data, linktype, wire_length, 0)
+    results = decoder.decode(data, linktype, wire_length, 0)
     decoder.decode(data, linktype, wire_length, 1)
+    assert 0 < len(results) <= 1 + len(data) // 14  # no message is shorter
+    for result in results:
+        check_one(result, data, wire_length)
+
+
+def check_one(result: Segment | Datagram | Rejected, data: bytes, wire_length: int) -> None:
     if isinstance(result, Rejected):
         assert result.reason in REASONS and 0 < len(result.detail) < 40
         return

@@ -41,7 +41,8 @@ class Wire:
         return self.decoder.fragments
 
     def carry(self, data: bytes, wire_length: int = 0, linktype: int = 101) -> Result:
-        return self.decoder.decode(data, linktype, wire_length, int(self.now * SECOND))
+        (result,) = self.decoder.decode(data, linktype, wire_length, int(self.now * SECOND))
+        return result
 
     def carry_all(self, packets: list[bytes]) -> list[Result]:
         return [self.carry(packet) for packet in packets]

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pysniff.body import Body
-from pysniff.message import Fault, Message, Role, Side
+from pysniff.message import Fault, Message, Role, printable
 
 Fields = tuple[tuple[str, str], ...]
 Content = bytes | list[bytes] | Body  # a body as it was collected

@@ -255,6 +255,10 @@ class _Responses(Framing):
         else:
             super()._cut(fault, at, out)
 
+    def _resume(self, fault: Fault) -> None:
+        self._interim.clear()  # their bytes were given back with what was not understood
+        super()._resume(fault)
+
     def _inform(self, head: bytes, position: int, at: int) -> int:
         """A 1xx: the answer is still to come, and its bytes begin here."""
         self._interim.append(Http1Response(self.first, at, self.begin, 0, head))

@@ -54,6 +54,7 @@ class Framing:
         self.plain = self._usual  # the first byte of a message is due, and nothing before it matters to it
         self._continued = False  # bytes before the next head belong to its message
         self._need = 0  # bytes of a body or chunk still to come
+        self._missing = 0  # bytes since `begin` that were lost
         self._resumed: tuple[Fault, ...] = ()  # for the first message after a loss
         self._skipped = 0  # bytes since that loss
 
@@ -97,11 +98,11 @@ class Framing:
         return out
 
     def pending(self) -> int:
-        return self.offset - self.begin
+        return self.offset - self.begin - self._missing
 
     def snapshot(self) -> Message | None:
         """The message being read, as far as it came."""
-        return self.message(self.offset - self.begin, self.last, self.collected(), ()) if self.reading else None
+        return self.message(self.pending(), self.last, self.collected(), ()) if self.reading else None
 
     def gap(self, size: int, at: int) -> list[Output]:
         out: list[Output] = []
@@ -109,18 +110,26 @@ class Framing:
         in_body = self.state in (self._more_fixed, self._chunk_data)
         if in_body and 0 < size <= self._need:
             self._need -= size
-            self.faults += (fault,)
+            self._miss(size, fault)
             if not self._need and self.state == self._chunk_data:
                 self.state = self._chunk_end
             elif not self._need:
                 self.finish(self.collected(), 0, at, out)
         elif self.state == self.until_close:
-            self.faults += (fault,)
+            self._miss(size, fault)
         else:
             self._cut(fault, at, out)
             self.lost()
+            self.offset += size
+            self.begin = self.offset
             self._resume(Fault("gap", "bytes before this message were lost", size))
         return out
+
+    def _miss(self, size: int, fault: Fault) -> None:
+        """Bytes of the body being read are missing."""
+        self.offset += size
+        self._missing += size
+        self.faults += (fault,)
 
     def close(self, at: int) -> list[Output]:
         out: list[Output] = []
@@ -132,8 +141,9 @@ class Framing:
     def finish(self, body: Content, position: int, at: int, out: list[Output], trailers: Fields = ()) -> None:
         """The message ends at `position` of the data being fed."""
         end = self.offset + position
-        out.append(self.message(end - self.begin, at, body, trailers))
+        out.append(self.message(end - self.begin - self._missing, at, body, trailers))
         self.begin = end
+        self._missing = 0
         self.reading = self._continued = self._filling = False
         self.plain = self._usual
         self.state = self.expect_head

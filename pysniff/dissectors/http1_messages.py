@@ -9,7 +9,7 @@ from pysniff.message import Fault, Side
 
 
 class _Head:
-    """`head`: start line and field lines, without the empty line; `ending`: bytes of line ends behind it."""
+    """`head`: start line and field lines, without the empty line."""
 
     __slots__ = ()
 
@@ -17,12 +17,14 @@ class _Head:
 
     @property
     def headers_size(self) -> int:
-        head = self.head
-        return len(head) + (2 if b"\n" in head and b"\r\n" not in head else 4)
+        line_end = 2 if b"\r\n" in self.head or b"\n" not in self.head else 1
+        return len(self.head) + 2 * line_end
 
     @property
-    def version(self) -> str:
-        raise NotImplementedError
+    def late_faults(self) -> tuple[Fault, ...]:
+        odd = oddities(self.head)
+        faults: tuple[Fault, ...] = super().late_faults  # type: ignore[misc]
+        return (Fault("malformed", odd), *faults) if odd else faults
 
     def _read_fields(self) -> Fields:
         return read_fields(self.head)[1]
@@ -107,14 +109,24 @@ def text(raw: bytes) -> str:
 
 
 def read_fields(block: bytes) -> tuple[str, Fields]:
-    """The first line, and name and value of every line after it."""
+    """The first line, and name and value of every line after it that has a colon."""
     whole = text(block)
-    if "\n " in whole or "\n\t" in whole or whole.count("\n") != whole.count("\r\n") or whole[:1] in "\r\n":
-        # Bare LF and folded lines (RFC 9112 §2.2, §5.2).
+    if oddities(block):
         whole = _FOLD.sub(" ", whole.replace("\r\n", "\n").strip("\n")).replace("\n", "\r\n")
     lines = whole.split("\r\n")
     fields = [line.partition(":") for line in lines[1:]]
-    return lines[0], tuple([(name.rstrip(), value.strip()) for name, _, value in fields if name])
+    return lines[0], tuple([(name.rstrip(), value.strip()) for name, colon, value in fields if colon and name])
+
+
+def oddities(block: bytes) -> str:
+    """What RFC 9112 says should not be in a head, in words; "" where all is well."""
+    if b"\n " in block or b"\n\t" in block:
+        return "folded header lines"  # §5.2
+    if block.count(b"\n") != block.count(b"\r\n"):
+        return "line feeds without carriage return"  # §2.2
+    if block[:1] in (b"\r", b"\n"):
+        return "empty lines before the start line"  # §2.2
+    return ""
 
 
 _FOLD = re.compile(r"[ \t]*\n[ \t]+")

@@ -7,63 +7,15 @@ up to what is left of limits.body_bytes and counted beyond.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pysniff.dissector import Malformed
+from pysniff.dissectors.resp_values import AGGREGATES, PAIRS, SIMPLE, STRINGS, Found, Value, integer
 from pysniff.limits import Limits
 
 DEPTH = 64  # of nested aggregates; the deepest answer of Redis itself has about ten
 COUNT = 1 << 32  # items of an aggregate: what Redis allows
 BULK = 1 << 32  # bytes of a string; the default of proto-max-bulk-len is 512 MiB
 _COST = 64  # bytes charged for a kept value beside its content
-
-_SIMPLE = {
-    ord("+"): "simple_string",
-    ord("-"): "error",
-    ord(","): "double",
-    ord("("): "big_number",
-}
-_BULK = {ord("$"): "bulk_string", ord("!"): "bulk_error", ord("="): "verbatim_string"}
-_AGGREGATE = {
-    ord("*"): "array",
-    ord("%"): "map",
-    ord("~"): "set",
-    ord(">"): "push",
-    ord("|"): "attribute",
-}
-_PAIRS = ("map", "attribute")
-
-
-class Value(NamedTuple):
-    """One value; `kind` is array, map and so on. A map's value is its keys and values in turn.
-
-    `size`: bytes of a string, or items of an aggregate, kept or not.
-    """
-
-    kind: str
-    value: bytes | int | bool | tuple[Value, ...] | None
-    size: int = 0
-
-    @property
-    def items(self) -> tuple[Value, ...]:
-        return self.value if isinstance(self.value, tuple) else ()
-
-    @property
-    def text(self) -> bytes:
-        return self.value if isinstance(self.value, bytes) else b""
-
-
-class Found(NamedTuple):
-    """A whole value and where it was. `cut`: more was seen than is kept. `lost`: bytes of it in gaps."""
-
-    value: Value
-    first: int
-    last: int
-    position: int
-    size: int
-    cut: bool
-    lost: int
-    attributes: Value | None
 
 
 class _Frame:
@@ -216,14 +168,14 @@ class Reader:
         sign, rest = line[0], line[1:-2]
         if self._streaming:
             return self._chunk(sign, rest)
-        if sign in _BULK:
-            return self._begin_string(_BULK[sign], rest)
-        if sign in _AGGREGATE:
-            return self._begin_aggregate(_AGGREGATE[sign], rest)
+        if sign in STRINGS:
+            return self._begin_string(STRINGS[sign], rest)
+        if sign in AGGREGATES:
+            return self._begin_aggregate(AGGREGATES[sign], rest)
         if sign == 0x3A:
-            return self._add(Value("integer", _integer(rest)))
-        if sign in _SIMPLE:
-            return self._add(Value(_SIMPLE[sign], rest, len(rest)))
+            return self._add(Value("integer", integer(rest)))
+        if sign in SIMPLE:
+            return self._add(Value(SIMPLE[sign], rest, len(rest)))
         if sign == 0x23 and rest in (b"t", b"f"):
             return self._add(Value("boolean", rest == b"t"))
         if sign == 0x5F and not rest:
@@ -252,7 +204,7 @@ class Reader:
         return None
 
     def _expect(self, digits: bytes) -> None:
-        length = _integer(digits)
+        length = integer(digits)
         if not 0 <= length <= BULK:
             raise Malformed("a string of impossible length")
         self._length += length
@@ -268,12 +220,12 @@ class Reader:
         return None
 
     def _begin_aggregate(self, kind: str, rest: bytes) -> Value | None:
-        count = -1 if rest == b"?" else _integer(rest)
+        count = -1 if rest == b"?" else integer(rest)
         if self._client and not self._stack and rest != b"?" and count <= 0:
             return None  # Redis ignores empty commands
         if rest == b"-1":
             return self._add(Value("null", None))
-        if kind in _PAIRS and count > 0:
+        if kind in PAIRS and count > 0:
             count *= 2
         if not -1 <= count <= COUNT or (count < 0 and rest != b"?"):
             raise Malformed("an aggregate of impossible length")
@@ -317,10 +269,3 @@ class Reader:
                     self._attributes = value
                 return None
         return value
-
-
-def _integer(digits: bytes) -> int:
-    """A number as RESP writes it: int() alone takes spaces and underscores."""
-    if len(digits) > 20 or not digits.removeprefix(b"-").removeprefix(b"+").isdigit():
-        raise Malformed("a number is not a number")
-    return int(digits)
