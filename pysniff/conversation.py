@@ -61,7 +61,7 @@ class Conversation:
 
     __slots__ = (
         "flow", "halves", "pairs", "quiet", "mark", "closed",
-        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_shown",
+        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_alarm", "_shown",
         "_transfer", "_faults", "_conflicts", "_moved",
     )  # fmt: skip
 
@@ -80,6 +80,7 @@ class Conversation:
         self._ended = [False, False]
         self._stages = 0
         self._armed = False
+        self._alarm = 0  # the deadline's number
         self._shown: dict[str, int] = {}  # open entries by position, with the time of their last byte
         self._transfer: tuple[Transfer, Transfer] | None = None
         self._faults: tuple[Fault, ...] = ()  # of the Transfer
@@ -149,6 +150,7 @@ class Conversation:
         for side in Side:
             self.end(side, at, cut=reason not in _ENDS)
         self.closed = True
+        self._core.deadlines.cancel(self._alarm)
         self._leave("not finished")
         if self._detection is not None:
             self._give_up()
@@ -372,7 +374,7 @@ class Conversation:
 
     def _arm(self, at: int) -> None:
         self._armed = True
-        self._core.deadlines.add(at + self._core.limits.open_after, self._due)
+        self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
 
     def _due(self, now: int) -> None:
         """Show what has been open for long enough and has changed since it was shown."""
@@ -395,7 +397,7 @@ class Conversation:
             self._show(request, response)
         if again:
             self._armed = True
-            self._core.deadlines.add(min(again), self._due)
+            self._alarm = self._core.deadlines.add(min(again), self._due)
         else:
             self._shown.clear()
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from socket import AF_INET, AF_INET6, inet_ntop
-from time import gmtime, strftime
 from typing import Any, NamedTuple
 
 from pysniff.limits import MIB, SECOND
@@ -19,6 +18,7 @@ SCHEMA = 1
 # Worst first: what an entry's completeness says when it has several faults.
 _INCOMPLETE = ("gap", "truncated", "midstream", "inferred")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = range(-62_135_596_800 * SECOND, 253_402_300_800 * SECOND)  # 1 to 9999, which RFC 3339 can write
 
 
 class Endpoint(NamedTuple):
@@ -27,9 +27,6 @@ class Endpoint(NamedTuple):
     ip: str
     port: int
     name: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"ip": self.ip, "port": self.port, "name": self.name}
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
@@ -75,18 +72,26 @@ class Flow:
         return self._ends
 
 
+def _date(time_ns: int) -> datetime:
+    """The nearest that can be written: a capture may claim any year."""
+    known = min(max(time_ns, _YEARS[0]), _YEARS[-1])
+    return _EPOCH + timedelta(microseconds=known // 1000)
+
+
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
-    try:
-        return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
-    except (OverflowError, ValueError, OSError):  # a capture may claim any year
-        return "9999-12-31T23:59:59"
+    return _date(seconds * SECOND).isoformat()[:19]
 
 
 def rfc3339(time_ns: int) -> str:
     """UTC with nanoseconds."""
     seconds, fraction = divmod(time_ns, SECOND)
     return f"{_second(seconds)}.{fraction:09d}Z"
+
+
+def _completeness(faults: tuple[Fault, ...]) -> str:
+    kinds = {fault.kind for fault in faults}
+    return next((kind for kind in _INCOMPLETE if kind in kinds), "complete")
 
 
 def place(message: Message) -> str:
@@ -154,7 +159,7 @@ class Entry:
     @property
     def timestamp(self) -> datetime:
         """The same, in UTC with microseconds."""
-        return _EPOCH + timedelta(microseconds=self.time_ns // 1000)
+        return _date(self.time_ns)
 
     @property
     def completed_ns(self) -> int:
@@ -219,13 +224,7 @@ class Entry:
     @property
     def completeness(self) -> str:
         """complete, gap, truncated, midstream or inferred."""
-        faults = self.faults
-        if faults:
-            kinds = {fault.kind for fault in faults}
-            for kind in _INCOMPLETE:
-                if kind in kinds:
-                    return kind
-        return "complete"
+        return _completeness(self.faults)
 
     def to_dict(self, body_limit: int = MIB) -> dict[str, Any]:
         """The entry as JSON types; `body_limit` bytes kept of each body."""
@@ -233,6 +232,7 @@ class Entry:
         source, target = self._flow.ends
         name = self._flow.name
         message = self._message
+        faults = self.faults
         return {
             "schema": SCHEMA,
             "id": f"{self._flow.node}.{name}.{place(message)}",
@@ -242,8 +242,8 @@ class Entry:
             "timestamp": rfc3339(message.first),
             "completed": rfc3339(self.completed_ns) if self._state == "closed" else None,
             "elapsed_time": self.elapsed_time,
-            "src": source.to_dict(),
-            "dst": target.to_dict(),
+            "src": {"ip": source.ip, "port": source.port, "name": source.name},
+            "dst": {"ip": target.ip, "port": target.port, "name": target.name},
             "nodes": [self._flow.node],
             "capture_source": self._flow.capture_source,
             "tls": None,
@@ -253,8 +253,8 @@ class Entry:
             "state": self._state,
             "request": None if request is None else request.to_dict(body_limit),
             "response": None if response is None else response.to_dict(body_limit),
-            "completeness": self.completeness,
-            "faults": [fault._asdict() for fault in self.faults],
+            "completeness": _completeness(faults) if faults else "complete",
+            "faults": [fault._asdict() for fault in faults],
         }
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from pysniff.layer import Fragment
-from pysniff.limits import DEFAULT, Limits
+from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.packet import Rejected
 
 LONGEST = 65_535  # RFC 791 §3.1, RFC 8200 §4.5: more than that was the ping of death
@@ -145,7 +145,7 @@ class FragmentTable:
         deadline = time_ns - self._limits.fragment_wait
         while self._table:
             key = next(iter(self._table))
-            if self._table[key].since > deadline:
+            if deadline < self._table[key].since <= time_ns + SECOND:  # one from the future: the clock was set back
                 return
             self.expired += 1
             self.lost_packets += self._drop(key)

@@ -161,7 +161,7 @@ class Pairs:
 
     def _give_up_doubtful(self) -> None:
         """A new request after a gap among the answers: a client that does not pipeline had its answer."""
-        if self._doubtful == 1:
+        if self._doubtful == 1 and self._waiting:
             self._unanswered(self._waiting.popleft(), "its answer was lost", kind="gap")
         self._doubtful = 0
 

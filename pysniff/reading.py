@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -92,6 +94,8 @@ class Entries:
         self._stopped = False
         self._batches = self._run()
         self._entries = (entry for batch in self._batches for entry in batch)
+        self._ready: deque[Entry] = deque()  # for the asynchronous iteration
+        self._taking = Lock()  # a thread whose task was cancelled may still wait for the next batch
 
     @property
     def ledger(self) -> Ledger:
@@ -117,9 +121,12 @@ class Entries:
 
     def close(self) -> None:
         """End the capture and release everything; entries not yet taken are dropped."""
-        self._stopped = True
-        self._batches.close()
-        self._stack.close()
+        self.stop()
+        with self._taking:
+            self._entries.close()
+            self._batches.close()
+            self._ready.clear()
+            self._stack.close()
 
     def batches(self) -> Iterator[list[Entry]]:
         """Entries in the lists in which they come: none is empty."""
@@ -134,9 +141,16 @@ class Entries:
     async def __aiter__(self) -> AsyncIterator[Entry]:
         import asyncio
 
-        while (batch := await asyncio.to_thread(next, self._batches, None)) is not None:
-            for entry in batch:
-                yield entry
+        while bool(self._ready) or await asyncio.to_thread(self._take):
+            while self._ready:
+                yield self._ready.popleft()
+
+    def _take(self) -> bool:
+        """Wait for the next entries, if none are ready; whether there are any."""
+        with self._taking:
+            if not self._ready:
+                self._ready.extend(next(self._batches, ()))
+            return bool(self._ready)
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +171,7 @@ class Entries:
         self.stop()
         await asyncio.to_thread(self.close)
 
-    def _run(self) -> Iterator[list[Entry]]:
+    def _run(self) -> Generator[list[Entry], None, None]:
         sniffer, chosen = self._sniffer, self._chosen
         failure: ReadError | CaptureError | None = None
         with self._stack:

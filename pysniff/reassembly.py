@@ -40,6 +40,10 @@ class _Waiting(NamedTuple):
     data: bytes | None  # None: FIN
 
 
+def _nobody(_side: Side, _data: bytes, _at: int) -> None:
+    """Who receives what comes after the end."""
+
+
 class Half:
     """One direction of a connection.
 
@@ -161,6 +165,7 @@ class Half:
         self._clear("after the end")
         self._core.holes.discard(self)
         self.conversation = None
+        self.receive = _nobody
         self.ready = SLOW
         self.recent = b""
 
@@ -217,6 +222,7 @@ class Half:
             return
         if not self._held:
             self._anchor = seq if self.next == UNKNOWN else self.next
+            self._far = -_WINDOW
         if abs(distance(seq, self._anchor)) > _WINDOW:
             count(ledger.discarded, "out of window", len(data))
             return
@@ -237,7 +243,23 @@ class Half:
         ):
             self._force(at)
 
+    def _under(self, place: int, data: bytes) -> bytes:
+        """A segment with what earlier ones that wait too already said of its bytes."""
+        new = bytearray(data)
+        for one in self._held:
+            held = one.data or b""
+            low, high = max(one.place, place), min(one.place + len(held), place + len(data))
+            if low < high:
+                new[low - place : high - place] = held[low - one.place : high - one.place]
+        if new != data and self.conversation is not None:
+            self.conversation.conflict(self.side, sum(map(ne, new, data)))
+        return bytes(new)
+
     def _hold(self, place: int, data: bytes | None, ack: int, at: int) -> None:
+        if data:
+            if place < self._far:
+                data = self._under(place, data)
+            self._far = max(self._far, place + len(data))
         self._count += 1
         # At one place data goes before FIN, and the first arrival before later ones.
         heappush(self._held, _Waiting(place, self._count + (_LAST if data is None else 0), at, ack, data))

@@ -80,12 +80,13 @@ class Connections:
     def sweep(self, now: int, idle_check: bool) -> None:
         """Forget what ended or never began; end what has been idle for long."""
         limits, ended, syns = self._core.limits, self._ended, self._syns
-        while ended and (ended[0][0] <= now or len(ended) > limits.closed):
+        # What lies far ahead is from before the clock was set back.
+        while ended and not now < ended[0][0] <= now + limits.linger:
             _, key, half = ended.popleft()
             self._drop(key, half)
         while syns:
             key = next(iter(syns))
-            if syns[key][2] + limits.idle > now:
+            if now < syns[key][2] + limits.idle <= now + 2 * limits.idle:
                 break
             del syns[key]
             self._core.ledger.half_open_expired += 1
@@ -206,6 +207,8 @@ class Connections:
             one.stop()
         # Late segments shall not open a new conversation.
         self._ended.append((at + self._core.limits.linger, key, half))
+        if len(self._ended) > self._core.limits.closed:
+            self._drop(*self._ended.popleft()[1:])
 
     def _flush(self, half: Half, at: int) -> None:
         """Deliver what waits, questions before answers."""

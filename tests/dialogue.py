@@ -99,11 +99,13 @@ class Wire(NamedTuple):
     start_ns: int = NOON
 
     def frame(self, one: Sent) -> bytes:
-        ends = (("fd00::7", "fd00::9") if self.v6 else ("10.0.0.7", "10.0.0.9"), self.ports)
-        (source, target), (sport, dport) = (tuple(pair[:: -1 if one.side else 1]) for pair in ends)
+        source, target = ("fd00::7", "fd00::9") if self.v6 else ("10.0.0.7", "10.0.0.9")
+        sport, dport = self.ports
+        if one.side is SERVER:
+            source, target, sport, dport = target, source, dport, sport
         seq = (self.numbers[one.side] + 1 + one.at) & MASK
         ack = (self.numbers[one.side.other] + 1 + one.acked) & MASK if one.flags & ACK else 0
-        packet = tcp(str(source), str(target), int(sport), int(dport), one.data, seq=seq, ack=ack, flags=one.flags)
+        packet = tcp(source, target, sport, dport, one.data, seq=seq, ack=ack, flags=one.flags)
         return ethernet(packet, vlan=self.vlan)
 
     def packets(self, sent: Iterable[Sent]) -> list[Packet]:

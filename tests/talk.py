@@ -64,7 +64,7 @@ class Talk:
         if self.malformed is not None:
             return self
         for side in sides or (CLIENT, SERVER):
-            self._call(lambda side=side: self.dissector.close(side, self.now))
+            self._call(lambda: self.dissector.close(side, self.now))  # noqa: B023 - called at once
             if self.malformed is None:
                 assert self.dissector.pending(side) == 0, "pending after close"
         return self

@@ -10,6 +10,7 @@ import random
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -17,17 +18,27 @@ from hypothesis import strategies as st
 from talk import Step, Talk, cut, in_bytes, records
 from transcripts import DISSECTORS, TCP, TRANSCRIPTS, Transcript
 
-from pysniff.dissector import Dissector, Malformed, Match
+from pysniff.dissector import Dissector, Malformed, Match, Output
 from pysniff.limits import KIB, Limits
-from pysniff.message import CLIENT, SERVER, Side
+from pysniff.message import CLIENT, SERVER, Message, Side
 
 SIDES = (CLIENT, SERVER)
-GARBAGE = (bytes(600), b"A" * 600, b"\r\n" * 300, b"\xff" * 600, b"*9\r\n" * 150, b"HTTP/1.1 " * 70, random.Random(1).randbytes(600))
+GARBAGE = (
+    bytes(600),
+    b"A" * 600,
+    b"\r\n" * 300,
+    b"\xff" * 600,
+    b"*9\r\n" * 150,
+    b"HTTP/1.1 " * 70,
+    random.Random(1).randbytes(600),
+)
 TINY = Limits(head_bytes=1024, line_bytes=256, body_bytes=4 * KIB, decoded_bytes=16 * KIB, pipeline=8, detect_bytes=512)
 
 transcripts = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
 streams = pytest.mark.parametrize("transcript", TCP, ids=str)
-every_dissector = pytest.mark.parametrize("dissector", DISSECTORS.values(), ids=lambda one: f"{one.protocol}/{one.transport}")
+every_dissector = pytest.mark.parametrize(
+    "dissector", DISSECTORS.values(), ids=lambda one: f"{one.protocol}/{one.transport}"
+)
 
 
 class Told(Talk):
@@ -37,29 +48,40 @@ class Told(Talk):
         super().__init__(dissector)
         self.seen = 0
         self.ended: set[Side] = set()
+        self.lost = [0, 0]
+
+    def reached(self, side: Side) -> int:
+        """Offset of the next byte of a half."""
+        return self._fed[side] + self.lost[side]
 
     def feed(self, side: Side, data: bytes) -> None:
         if not self.switches and side not in self.ended:
             super().feed(side, data)
 
     def gap(self, side: Side, size: int) -> Talk:
-        return self if self.switches or side in self.ended else super().gap(side, size)
+        if self.switches or side in self.ended or self.malformed is not None:
+            return self
+        self.lost[side] += size
+        return super().gap(side, size)
 
     def close(self, *sides: Side) -> Talk:
         """Nothing is pending once both halves have ended: an early answer may wait for the end of its request."""
         if self.switches or self.malformed is not None:
             return self
         for side in sides or SIDES:
-            self._call(lambda side=side: self.dissector.close(side, self.now))
+            self._call(partial(self._close, side))
             self.ended.add(side)
         if len(self.ended) == 2 and self.malformed is None:
             assert [self.dissector.pending(side) for side in SIDES] == [0, 0]
         return self
 
+    def _close(self, side: Side) -> Iterable[Output]:
+        return self.dissector.close(side, self.now)
+
     def check(self) -> None:
         super().check()
         for message in self.messages[self.seen :]:
-            assert 0 <= message.position and message.position + message.size <= self._fed[message.side]
+            assert message.position >= 0 and message.position + message.size <= self.reached(message.side)
             for limit in (1 << 20, 3, 0):
                 json.dumps(message.to_dict(limit), allow_nan=False, ensure_ascii=False).encode()
             assert message.summary.isprintable() and message.status_text.isprintable()
@@ -68,7 +90,7 @@ class Told(Talk):
         if self.malformed is None:
             for shown in self.dissector.open():
                 json.dumps([shown.to_dict(1 << 20), shown.summary], allow_nan=False)
-                assert 0 <= shown.position and shown.position + shown.size <= self._fed[shown.side]
+                assert shown.position >= 0 and shown.position + shown.size <= self.reached(shown.side)
 
 
 def told(transcript: Transcript, steps: Iterable[Step], limits: Limits | None = None) -> Told:
@@ -119,7 +141,10 @@ def test_cut_in_two_anywhere_is_the_same(transcript: Transcript) -> None:
     for index, (side, data) in enumerate(transcript.steps):
         before, after = transcript.steps[:index], transcript.steps[index + 1 :]
         for at in range(1, len(data)):
-            assert outcome(told(transcript, [*before, (side, data[:at]), (side, data[at:]), *after])) == whole, (index, at)
+            assert outcome(told(transcript, [*before, (side, data[:at]), (side, data[at:]), *after])) == whole, (
+                index,
+                at,
+            )
 
 
 @settings(deadline=None, max_examples=300)
@@ -160,8 +185,9 @@ def contents(talk: Told) -> set[str]:
     return {content(message) for message in talk.messages}
 
 
-def content(message: object) -> str:
-    return json.dumps([message.side, message.role.value, message.summary, message.to_dict(1 << 20)])  # type: ignore[attr-defined]
+def content(message: Message) -> str:
+    record = message.to_dict(1 << 20)
+    return json.dumps([message.side, message.role.value, message.position, message.summary, record])
 
 
 @streams
@@ -278,7 +304,8 @@ def test_match_says_yes_one_way_round_only(dissector: type[Dissector]) -> None:
 def grown(dissector: type[Dissector], client: bytes, server: bytes) -> set[Match]:
     """What it said of the same halves when they were shorter: never NO, or it would not have been asked again."""
     return {
-        dissector.match(client[:size], server[: size if server else 0]) for size in range(1, max(len(client), len(server)))
+        dissector.match(client[:size], server[: size if server else 0])
+        for size in range(1, max(len(client), len(server)))
     }
 
 
@@ -320,7 +347,7 @@ def memory(call: Callable[[], None]) -> int:
         tracemalloc.stop()
 
 
-def calls(run: Callable[[], None]) -> int:
+def calls(run: Callable[[], object]) -> int:
     """Python functions entered and C functions called."""
     count = 0
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from packets import ethernet_udp
-from wire import MILLISECOND, Watched, kinds, summaries
+from wire import MILLISECOND, Watched, Wire, kinds, summaries
 
 import pysniff.sniffer
 from pysniff.dissector import Dissector, Malformed, Match, Output, Undecoded
 from pysniff.dissectors import known
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.message import CLIENT, SERVER, Message, Role, Side
-from pysniff.packet import PSH, SYN, Packet
 from pysniff.packet import ACK as ACKED
+from pysniff.packet import PSH, SYN, Packet
 from pysniff.sniffer import Sniffer
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -151,7 +151,9 @@ def test_a_syn_knows_better_than_decode_as_who_the_client_is(ports: dict[str, in
     assert {(entry.protocol, *ends(entry)) for entry in wire.entries} == {
         ("redis", ports.get("sport", 51000), ports.get("dport", 80))
     }
-    assert ("PING", "PONG") in [(entry.summary, entry.response.value) for entry in wire.entries if entry.request and entry.response]
+    assert ("PING", "PONG") in [
+        (entry.summary, entry.response.value) for entry in wire.entries if entry.request and entry.response
+    ]
 
 
 def test_decode_as_leaves_other_ports_alone() -> None:
@@ -187,7 +189,7 @@ def test_no_pair_is_wrong_without_a_mark_where_an_answer_is_lost_in_a_pipeline(l
         wire.client(get(f"/{n}")).server(ok(f"{n}"))
     wire.bye().close()
     assert all(path == answer for path, answer in paired(wire))
-    assert [("/11", "/11")] == paired(wire)[-1:]
+    assert paired(wire)[-1:] == [("/11", "/11")]
 
 
 @pytest.mark.parametrize("lost", range(6))
@@ -251,9 +253,9 @@ def test_what_is_done_in_time_is_never_shown_open() -> None:
     assert {entry.state for entry in wire.bye().close().seen} == {"closed"}
 
 
-def quiet_and_slow() -> tuple[Watched, list[list[Packet]]]:
+def quiet_and_slow() -> list[list[Packet]]:
     """Bursts of packets with long pauses: an open exchange, a hole, an idle connection."""
-    wire = Watched(Sniffer(), shaken=False)
+    wire = Wire()
     bursts = [[*wire.handshake(), wire.send(CLIENT, GET), wire.send(SERVER, OK[:20])]]
     wire.now += 12 * SECOND
     wire.skip(SERVER, 5)
@@ -262,7 +264,7 @@ def quiet_and_slow() -> tuple[Watched, list[list[Packet]]]:
     bursts.append([wire.send(CLIENT, get("/2")), wire.send(SERVER, OK)])
     wire.now += 600 * SECOND
     bursts.append([wire.packet(CLIENT, NOISE, PSH | ACKED, seq=77)])
-    return wire, bursts
+    return bursts
 
 
 def told(entries: Iterable[Any]) -> list[dict[str, Any]]:
@@ -271,7 +273,7 @@ def told(entries: Iterable[Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("step", [0, 1, 7, 100])
 def test_time_may_pass_in_one_step_or_in_many(step: int) -> None:
-    wire, bursts = quiet_and_slow()
+    bursts = quiet_and_slow()
     plain = Sniffer()
     whole = told([*plain.feed([packet for burst in bursts for packet in burst]), *plain.close()])
     stepping = Sniffer()
@@ -439,7 +441,7 @@ class BadMatch(Lines):
         raise ZeroDivisionError
 
 
-FAILING = {
+FAILING: dict[str, type[Dissector]] = {
     "feed raises": raises(ValueError("no idea")),
     "feed raises later": raises(RecursionError(), late=True),
     "feed gives a string": gives("text"),

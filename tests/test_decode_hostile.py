@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_decode import SHAPES
+from shapes import SHAPES
 
 from pysniff.decode import LAYERS, Decoder
 from pysniff.layer import Space

@@ -29,7 +29,9 @@ def s(data: bytes | int) -> Step:
 
 
 def get(path: bytes, *fields: bytes, method: bytes = b"GET") -> bytes:
-    return method + b" " + path + b" HTTP/1.1\r\n" + b"".join(field + b"\r\n" for field in (b"Host: a", *fields)) + b"\r\n"
+    return (
+        method + b" " + path + b" HTTP/1.1\r\n" + b"".join(field + b"\r\n" for field in (b"Host: a", *fields)) + b"\r\n"
+    )
 
 
 def ok(body: bytes = b"", *fields: bytes, status: bytes = b"200 OK") -> bytes:
@@ -125,7 +127,9 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     """RFC 9112 §9.3.2."""
     asked = b"".join(get(b"/%d" % n) for n in range(20))
     entries = read(c(asked), s(b"".join(ok(b"%d" % n) for n in range(20))))
-    assert [(entry.request.path, entry.response.body.text) for entry in entries] == [(f"/{n}", f"{n}") for n in range(20)]
+    assert [(entry.request.path, entry.response.body.text) for entry in entries] == [
+        (f"/{n}", f"{n}") for n in range(20)
+    ]
 
 
 def test_a_pipelined_request_with_a_body_in_between() -> None:
@@ -157,7 +161,9 @@ def test_a_chunked_request_with_trailers() -> None:
 
 
 def test_chunk_lines_that_end_with_a_bare_line_feed() -> None:
-    entries = read(c(get(b"/")), s(b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nab\n0\n\n"), c(get(b"/2")), s(ok()))
+    entries = read(
+        c(get(b"/")), s(b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nab\n0\n\n"), c(get(b"/2")), s(ok())
+    )
     assert entries[0].response.body.raw == b"ab"
     assert len(entries) == 2
 
@@ -185,7 +191,10 @@ def zstd(data: bytes) -> bytes:
 )
 def test_content_codings(coding: str, packed: bytes) -> None:
     field = b"Content-Encoding: " + coding.encode()
-    entries = read(c(get(b"/1") + get(b"/2")), s(ok(packed, field) + chunked(packed).replace(b"\r\n", b"\r\n" + field + b"\r\n", 1)))
+    entries = read(
+        c(get(b"/1") + get(b"/2")),
+        s(ok(packed, field) + chunked(packed).replace(b"\r\n", b"\r\n" + field + b"\r\n", 1)),
+    )
     assert len(entries) == 2
     for entry in entries:
         body = entry.response.body
@@ -305,7 +314,9 @@ def test_an_upgrade_ends_http() -> None:
     assert wire.ledger.undecoded == {}
 
 
-@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n", b"GET /more HTTP", get(b"/"), b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"])
+@pytest.mark.parametrize(
+    "before", [b"\r\n", b"\r\n\r\n", b"GET /more HTTP", get(b"/"), b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"]
+)
 def test_no_byte_is_lost_where_the_client_went_on_before_the_upgrade(before: bytes) -> None:
     """Talk checks the law: what was fed came back or is pending."""
     talk = Talk(Http1()).client(get(b"/ws", b"Upgrade: x"), before)
@@ -379,7 +390,9 @@ def test_both_directions_of_one_slow_exchange_are_one_open_entry() -> None:
 
 def test_bare_line_feeds() -> None:
     """RFC 9112 §2.2: a recipient may take LF alone for a line end."""
-    entries = read(c(b"GET /a HTTP/1.1\nHost: b\nX: y\n\n" + get(b"/c")), s(b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx" + ok()))
+    entries = read(
+        c(b"GET /a HTTP/1.1\nHost: b\nX: y\n\n" + get(b"/c")), s(b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx" + ok())
+    )
     assert entries[0].request.headers == (("Host", "b"), ("X", "y"))
     assert summaries(entries) == [("GET /a", "200"), ("GET /c", "200")]
 
@@ -526,7 +539,9 @@ def test_a_gap_over_the_end_of_a_body_and_a_head() -> None:
         c(get(b"/1")), s(ok(b"1" * 50)[:-10]), c(get(b"/2")), s(60), c(get(b"/3")), s(ok(b"3"))
     )  # fmt: skip
     assert all("gap" in kinds(entry) for entry in entries if entry.response)
-    wrong = [entry for entry in entries if entry.response and entry.response.body.raw[:1] != entry.request.path[1:].encode()]
+    wrong = [
+        entry for entry in entries if entry.response and entry.response.body.raw[:1] != entry.request.path[1:].encode()
+    ]
     assert all(entry.faults for entry in wrong)  # two answers are gone in part: no pair is right without a doubt
 
 
@@ -592,7 +607,9 @@ def test_what_is_over_the_body_limit_is_counted_and_hashed() -> None:
 def test_what_unpacks_to_more_than_the_limit_is_counted_up_to_it() -> None:
     """A bomb: 1 MB of zeros in 1 kB."""
     packed = gzip.compress(bytes(1_000_000))
-    entry = one(c(get(b"/")), s(ok(packed, b"Content-Encoding: gzip")), limits=Limits(body_bytes=50_000, decoded_bytes=200_000))
+    entry = one(
+        c(get(b"/")), s(ok(packed, b"Content-Encoding: gzip")), limits=Limits(body_bytes=50_000, decoded_bytes=200_000)
+    )
     assert len(entry.response.body.content) == 50_000
     assert entry.response.body.size <= 300_000
     assert (kinds(entry), entry.completeness) == (["truncated"], "truncated")

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from packets import ethernet, ethernet_udp, ip
-from test_conversations import Lines, with_plugin
+from shapes import netlink, netlink_message
+from test_conversations import Line, Lines, with_plugin
 from wire import Watched
 
 import pysniff.core
 from pysniff.dissector import Malformed, Undecoded
 from pysniff.ledger import _BY_REASON, EQUATIONS, Ledger, count
 from pysniff.limits import SECOND, Limits
-from pysniff.message import CLIENT, SERVER
-from pysniff.packet import PSH, RST, SYN, Packet
+from pysniff.message import CLIENT, SERVER, Role
 from pysniff.packet import ACK as ACKED
+from pysniff.packet import PSH, RST, SYN, Packet
 from pysniff.sniffer import Sniffer
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -34,6 +35,11 @@ def packet(frame: bytes, at: int, keep: int | None = None) -> Packet:
     return Packet(frame[:keep], at, len(frame))
 
 
+class Note(Line):
+    __slots__ = ()
+    role = Role.ALONE
+
+
 class Alone(Lines):
     """Understands lines, leaves others undecoded, and cannot bear some."""
 
@@ -43,6 +49,9 @@ class Alone(Lines):
         if b"odd" in data:
             self.given[side] += len(data)
             return iter([Undecoded(side, len(data), "odd")])
+        if b"note" in data:
+            self.given[side] += len(data)
+            return iter([Note(side, at, position, data)])
         return super().lines(side, data, at, position)
 
 
@@ -101,7 +110,9 @@ def calls(run: Run) -> None:
     orphan = run.wire()
     orphan.see(*orphan.handshake()).client(GET).server(OK, OK).client(GET).reset()
     line = run.wire()
-    line.see(*line.handshake()).client(b"ASK 1\n", b"odd\n").server(b"SAY 1\n").client(b"awful\n", b"ASK 2\n").bye()
+    line.see(*line.handshake()).client(b"ASK 1\n", b"odd\n").server(b"SAY 1\n", b"note").client(
+        b"awful\n", b"ASK 2\n"
+    ).bye()
     unknown = run.wire()
     unknown.see(*unknown.handshake()).client(NOISE).server(NOISE, NOISE).bye()
 
@@ -148,13 +159,16 @@ def not_tcp(run: Run) -> None:
         ethernet(ip("10.0.0.1", "10.0.0.2", 1, b"ping")),
         ethernet(ip("10.0.0.1", "10.0.0.2", 6, b"short")),
         ethernet(fragment),
-        *[ethernet_udp(payload=NOISE, dport=9)] * 3,
+        *[ethernet_udp(payload=NOISE, dport=9)] * 6,
     ):
         run.feed(packet(frame, run.now))
+    ping = ip("10.0.0.1", "10.0.0.2", 1, b"ping")
+    several = netlink(netlink_message(4, 9, ping), netlink_message(4, 9, ping))
+    run.feed(Packet(several, run.now, len(several), linktype=253))
     run.feed(packet(ethernet_udp(payload=b"\0\1\1\0\0\1" + bytes(6) + b"\1a\0\0\1\0\1"), run.now))
 
 
-LIMITS = Limits(half_open=3, body_bytes=1 << 16)
+LIMITS = Limits(half_open=3, detect_chunks=4)
 
 
 def run_of(monkeypatch: pytest.MonkeyPatch, look: Callable[[Ledger], None]) -> Ledger:
@@ -243,7 +257,10 @@ def test_what_only_goes_up_and_what_is_of_now(monkeypatch: pytest.MonkeyPatch) -
             before[name] = ledger.total(name)
 
     ledger = run_of(monkeypatch, look)
-    assert {name: ledger.total(name) for name in sorted(NOW)} == {**dict.fromkeys(sorted(NOW), 0), "half_open_waiting": ledger.half_open_waiting}
+    assert {name: ledger.total(name) for name in sorted(NOW)} == {
+        **dict.fromkeys(sorted(NOW), 0),
+        "half_open_waiting": ledger.half_open_waiting,
+    }
 
 
 # A run of random packets
@@ -252,7 +269,9 @@ def test_what_only_goes_up_and_what_is_of_now(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("seed", range(12))
 def test_random_packets_balance(seed: int) -> None:
     rng = random.Random(seed)
-    wire = Watched(Sniffer(limits=Limits(held_bytes=500, held_segments=5, conversations=4, closed=3, half_open=3, pipeline=2)))
+    wire = Watched(
+        Sniffer(limits=Limits(held_bytes=500, held_segments=5, conversations=4, closed=3, half_open=3, pipeline=2))
+    )
     stream = (GET * 3, OK * 3)
     for _ in range(300):
         wire.ends = (("10.0.0.1", 2000 + rng.randrange(6)), ("10.0.0.2", 80))

@@ -147,7 +147,9 @@ def test_with_losses_the_ledger_balances(
 
 @settings(deadline=None, max_examples=150)
 @given(a_stream, st.integers(5, 200), seeds)
-def test_what_a_loss_leaves_is_right_or_says_that_it_may_not_be(transcript: Transcript, mss: int, random: Random) -> None:
+def test_what_a_loss_leaves_is_right_or_says_that_it_may_not_be(
+    transcript: Transcript, mss: int, random: Random
+) -> None:
     sent = segments(transcript.steps, mss)
     whole = {line for entry in sniffed(PLAIN.packets(sent)) for line in essence(entry)}
     left = [one for one in sent if not one.data or random.random() > 0.15]

@@ -81,7 +81,7 @@ TRANSCRIPTS = (
     Transcript(
         "http", "tcp", "pipelined with HEAD and 304 in between",
         (
-            c(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            c(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n"),  # noqa: E501
             s(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n"),
             s(b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 99\r\n\r\n"),
         ),
@@ -89,8 +89,8 @@ TRANSCRIPTS = (
     Transcript(
         "http", "tcp", "chunks and trailers both ways",
         (
-            c(b"PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n5;x=1\r\npedia\r\n0\r\n\r\n"),
-            s(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n6\r\nanswer\r\n00\r\nSum: 1\r\nMore: 2\r\n\r\n"),
+            c(b"PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n5;x=1\r\npedia\r\n0\r\n\r\n"),  # noqa: E501
+            s(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Sum\r\n\r\n6\r\nanswer\r\n00\r\nSum: 1\r\nMore: 2\r\n\r\n"),  # noqa: E501
         ),
     ),
     Transcript(
@@ -99,7 +99,7 @@ TRANSCRIPTS = (
             c(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"),
             s(b"HTTP/1.1 100 Continue\r\n\r\n"),
             c(b"abc"),
-            s(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED),
+            s(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED),  # noqa: E501
         ),
     ),
     Transcript(
@@ -168,7 +168,7 @@ TRANSCRIPTS = (
     Transcript("dns", "udp", "asked again", (c(ASK), c(ASK), s(ANSWER), s(ANSWER))),
     Transcript(
         "dns", "tcp", "several in flight",
-        (c(framed(ASK) + framed(ASK6)), s(framed(NONE)), s(framed(ANSWER)), c(framed(dns(9, b"shop.example"))), s(framed(MANY))),
+        (c(framed(ASK) + framed(ASK6)), s(framed(NONE)), s(framed(ANSWER)), c(framed(dns(9, b"shop.example"))), s(framed(MANY))),  # noqa: E501
     ),
     Transcript(
         "redis", "tcp", "pipelined",

@@ -15,8 +15,8 @@ from pathlib import Path
 from pysniff.errors import FileError, ReadError
 from pysniff.limits import KIB
 
-# Bytes a read. Measured: with 256 KiB and more glibc gives the memory back and faults it in anew for every block.
-CHUNK = 128 * KIB
+# Bytes a read. Measured: with more, glibc gives the memory back and faults it in anew for every block.
+CHUNK = 64 * KIB
 WAIT = 0.15  # seconds
 
 

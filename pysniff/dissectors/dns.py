@@ -27,11 +27,11 @@ class _Exchange(Dissector):
         super().__init__(limits)
         self._asked: dict[int, Hashable] = {}  # by id, so at most 65,536
         self._transfers: set[int] = set()  # ids of zone transfers whose first message was seen
-        self._taken = [0, 0]
+        self._taken = [0, 0]  # bytes of each half given back so far, and lost
 
     def _message(self, wire: bytes, side: Side, at: tuple[int, int], size: int, lost: int = 0) -> Message | Undecoded:
         position = self._taken[side]
-        self._taken[side] += size
+        self._taken[side] += size + lost
         if len(wire) < HEADER:
             return Undecoded(side, size, "short")
         found = survey(wire)
@@ -197,8 +197,10 @@ class DnsOverTcp(_Exchange):
         if length:
             half.hole += missing
             yield self._after_hole(half, side)
+            size -= missing
         elif half.held():
             yield self._drop(half, side, "gap")
+        self._taken[side] += size
 
     def close(self, side: Side, at: int) -> Iterator[Output]:
         half = self._halves[side]

@@ -17,10 +17,11 @@ _PARAMETERS = 1_000  # of a query
 class HttpMessage(Message):
     """Header fields, trailers and body of either kind of message."""
 
-    __slots__ = ("_fields", "_trailers", "_body")
+    __slots__ = ("_fields", "_index", "_trailers", "_body")
 
     protocol = "http"
     _fields: Fields | None
+    _index: dict[str, str]  # unset until somebody asks for a field by name
     _trailers: Fields
     _body: Content
 
@@ -45,26 +46,39 @@ class HttpMessage(Message):
         body = self._body
         if not isinstance(body, Body):
             size = len(body) if isinstance(body, bytes) else sum(map(len, body))
-            body = self._body = Body(body, size, *content_fields(self.headers))
+            index = self.index
+            body = self._body = Body(body, size, index.get("content-encoding", ""), index.get("content-type", ""))
         return body
 
     @property
     def late_faults(self) -> tuple[Fault, ...]:
         return self.body.faults if self._body else ()
 
+    @property
+    def index(self) -> dict[str, str]:
+        """Values by name in lower case; several of one name are joined with ", " (RFC 9110 §5.3)."""
+        try:
+            return self._index
+        except AttributeError:
+            index: dict[str, str] = {}
+            for name, value in self.headers:
+                name = name.lower()
+                index[name] = f"{index[name]}, {value}" if name in index else value
+            self._index = index
+            return index
+
     def header(self, name: str) -> str:
         """The values of one field, joined with ", "; "" where it is missing."""
-        name = name.lower()
-        return ", ".join([value for field, value in self.headers if field.lower() == name])
+        return self.index.get(name.lower(), "")
 
     def _read_fields(self) -> Fields:
         raise NotImplementedError
 
     def _common(self, body_limit: int) -> dict[str, Any]:
         return {
-            "headers": [list(field) for field in self.headers],
-            "trailers": [list(field) for field in self._trailers],
-            "cookies": [list(cookie) for cookie in self.cookies],
+            "headers": [*map(list, self.headers)],
+            "trailers": [*map(list, self._trailers)],
+            "cookies": [*map(list, self.cookies)],
             "headers_size": self.headers_size,
             "body": self.body.to_dict(body_limit) if self._body else dict(_NO_BODY),
         }
@@ -109,7 +123,8 @@ class HttpRequest(HttpMessage):
 
     @property
     def cookies(self) -> Fields:
-        return tuple(_cookies(value for name, value in self.headers if name.lower() == "cookie"))
+        cookie = self.index.get("cookie")
+        return tuple(_cookies(cookie)) if cookie else ()
 
     @property
     def summary(self) -> str:
@@ -122,8 +137,8 @@ class HttpRequest(HttpMessage):
             "method": self.method,
             "url": url,
             "path": path,
-            "query": [list(pair) for pair in _query(url)],
-            "host": self.header("host") or host,
+            "query": [*map(list, _query(url))] if "?" in url else [],
+            "host": self.index.get("host") or host,
             **self._common(body_limit),
         }
 
@@ -155,6 +170,8 @@ class HttpResponse(HttpMessage):
     @property
     def cookies(self) -> Fields:
         """Of Set-Cookie, without attributes."""
+        if "set-cookie" not in self.index:
+            return ()
         pairs = (value.partition(";")[0].partition("=") for name, value in self.headers if name.lower() == "set-cookie")
         return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
@@ -194,15 +211,17 @@ def _query(target: str) -> Fields:
     query = target.partition("?")[2].partition("#")[0]
     if not query:
         return ()
+    if "%" not in query and "+" not in query and query.count("&") < _PARAMETERS:
+        parted = [pair.partition("=") for pair in query.split("&") if pair]
+        return tuple([(name, value) for name, _, value in parted])
     return tuple(parse_qsl("&".join(query.split("&", _PARAMETERS)[:_PARAMETERS]), keep_blank_values=True))
 
 
-def _cookies(values: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for value in values:
-        for cookie in value.split(";"):
-            name, _, content = cookie.partition("=")
-            if name.strip():
-                yield name.strip(), content.strip()
+def _cookies(field: str) -> Iterable[tuple[str, str]]:
+    for cookie in field.split(";"):
+        name, _, content = cookie.partition("=")
+        if name.strip():
+            yield name.strip(), content.strip()
 
 
 def content_fields(fields: Fields) -> tuple[str, str]:
@@ -211,7 +230,7 @@ def content_fields(fields: Fields) -> tuple[str, str]:
     for name, value in fields:
         lower = name.lower()
         if lower == "content-encoding":
-            coding = f"{coding},{value}" if coding else value
+            coding = f"{coding}, {value}" if coding else value
         elif lower == "content-type":
             kind = value
     return coding, kind

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pysniff.dissector import Dissector, Match, Output, Switch, Undecoded
 from pysniff.dissectors.http import Content, Fields
-from pysniff.dissectors.http1_framing import Framing, plain_head
+from pysniff.dissectors.http1_framing import UNTIL_CLOSE, Framing, plain_head
 from pysniff.dissectors.http1_messages import Http1Request, Http1Response, text
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
@@ -32,8 +32,8 @@ _UPGRADE = re.compile(rb"\nupgrade[ \t]*:[ \t]*([!-+\--~]*)")
 # Upgrade tokens and the names of their protocols here.
 _UPGRADES = {"websocket": "ws", "h2c": "http2"}
 _PLAIN, _HEAD, _CONNECT = range(3)
-_PLAIN_REQUEST = re.compile(rb"(?!CONNECT )[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n")
-_PLAIN_RESPONSE = re.compile(rb"HTTP/1\.[01] (?!304|204)[2-5]\d\d ")
+_PLAIN_REQUEST = re.compile(rb"(?!CONNECT )[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\n").match
+_PLAIN_RESPONSE = re.compile(rb"HTTP/1\.[01] (?!304|204)[2-5]\d\d ").match
 
 
 class Http1(Dissector):
@@ -90,26 +90,26 @@ class _Requests(Framing):
         super().__init__(owner.limits)
         self.owner = owner
 
-    def feed(self, data: bytes, at: int) -> Sequence[Output]:
-        # The common case in one step: these bytes are a request or its beginning, and nothing is odd about it.
-        if self.plain and _PLAIN_REQUEST.match(data):
-            end, need = plain_head(data, 0)
-            if need >= 0:
-                begin, size = self.offset, len(data)
-                self.owner.expected.append(_kind(data) if data[0] in b"HC" else _PLAIN)
-                if end + need == size:
-                    self.begin = self.offset = begin + size
-                    return (Http1Request(at, at, begin, size, data[: end - 4], data[end:]),)
-                if end + need > size:
-                    self.begin_body(data, end, need, at)
-                    return ()
-                self.owner.expected.pop()
-        return super().feed(data, at)
+    def begin_plain(self, data: bytes, at: int, out: list[Output]) -> int:
+        if not _PLAIN_REQUEST(data):
+            return 0
+        end, need = plain_head(data, 0)
+        if not end:
+            return 0
+        self.owner.expected.append(_HEAD if data.startswith(b"HEAD ") else _PLAIN)
+        begin, stop = self.offset, end + need
+        if end <= stop <= len(data):
+            self.begin = begin + stop
+            out.append(Http1Request(at, at, begin, stop, data[: end - 4], data[end:stop]))
+            return stop
+        self.begin_body(data[: end - 4], need, at)
+        return end
 
     def framed(self, head: bytes, data: bytes, position: int, at: int, out: list[Output]) -> int:
         self.owner.expected.append(_kind(head))
         if head.startswith(b"CONNECT "):
             self.finish(b"", position, at, out)
+            self.plain = False
             self.state = self._after_connect
             return position
         low = head.lower()
@@ -154,6 +154,7 @@ class _Requests(Framing):
         if self.state == self._after_connect:
             sent = bytes(self.buffer)
             self.buffer.clear()
+            self.plain = True
             self.state = self.expect_head
             self._read_again(sent, at, out)
         return out
@@ -178,22 +179,22 @@ class _Responses(Framing):
         self.owner = owner
         self._interim: list[Http1Response] = []
 
-    def feed(self, data: bytes, at: int) -> Sequence[Output]:
-        # As for requests; not where there is no length, or another protocol comes.
-        if self.plain:
-            expected = self.owner.expected
-            if expected and not expected[0] and not self.owner.client.reading and _PLAIN_RESPONSE.match(data):
-                end, need = plain_head(data, -1)
-                begin, size = self.offset, len(data)
-                if need >= 0 and end + need == size:
-                    expected.popleft()
-                    self.begin = self.offset = begin + size
-                    return (Http1Response(at, at, begin, size, data[: end - 4], data[end:]),)
-                if end + need > size:
-                    expected.popleft()
-                    self.begin_body(data, end, need, at)
-                    return ()
-        return super().feed(data, at)
+    def begin_plain(self, data: bytes, at: int, out: list[Output]) -> int:
+        expected = self.owner.expected
+        # Not where the request says something about the body, or is still on its way.
+        if not expected or expected[0] or self.owner.client.reading or not _PLAIN_RESPONSE(data):
+            return 0
+        end, need = plain_head(data, UNTIL_CLOSE)
+        if not end:
+            return 0
+        expected.popleft()
+        begin, stop = self.offset, end + need
+        if end <= stop <= len(data):
+            self.begin = begin + stop
+            out.append(Http1Response(at, at, begin, stop, data[: end - 4], data[end:stop]))
+            return stop
+        self.begin_body(data[: end - 4], need, at)
+        return end
 
     def framed(self, head: bytes, data: bytes, position: int, at: int, out: list[Output]) -> int:
         code = head.lstrip(b"\r\n")[9:12]

@@ -64,6 +64,13 @@ class Framing:
         """A head with a sane start line: decide how long the body is."""
         raise NotImplementedError
 
+    def begin_plain(self, data: bytes, at: int, out: list[Output]) -> int:
+        """The common case in one step, where data begins with a head that has nothing odd about it.
+
+        How far it came: 0 where it is not so, and nothing was done; expect_head() finds out the same with care.
+        """
+        return 0
+
     def message(self, size: int, at: int, body: Content, trailers: Fields) -> Message:
         """What was read, from `begin` on."""
         raise NotImplementedError
@@ -90,7 +97,7 @@ class Framing:
             self.offset += end
             return out
         out = []
-        position = 0
+        position = self.begin_plain(data, at, out) if self.plain else 0
         while position < end:
             position = self.state(data, position, at, out)
         self.offset += end
@@ -193,7 +200,7 @@ class Framing:
     def _read_head(self, head: bytes, size: int, data: bytes, position: int, at: int, out: list[Output]) -> int:
         long = len(head) + size > self.limits.head_bytes
         if long or self.start.match(head + b"\n") is None:
-            self.buffer += head + b"\r\n\r\n"[-size:]
+            self.buffer += head + _ENDS[size]
             return self._abandon("header block too long" if long else "not HTTP", position, at, out)
         self.head = head
         self.faults = self.faults + self._resumed if self._continued else self._resumed
@@ -232,18 +239,18 @@ class Framing:
         self._need = need
         return position
 
-    def begin_body(self, data: bytes, end: int, need: int, at: int) -> None:
-        """A message begins with `data`: its body begins at `end` and has `need` bytes, not all of them here."""
+    def begin_body(self, head: bytes, need: int, at: int) -> None:
+        """A message began with this head, now comes its body: `need` as plain_head() says it."""
         self.begin = self.offset
-        self.first = self.last = at
-        self.head = data[: end - 4]
+        self.first = at
+        self.head = head
         self.faults = ()
-        self.collect(self._more_fixed)
-        self._filling = True
-        self._need = need
-        self.offset += end
-        if len(data) > end:
-            self.feed(data[end:], at)
+        if need >= 0:
+            self.collect(self._more_fixed)
+            self._filling = True
+            self._need = need
+        else:
+            self.collect(self.chunk if need == CHUNKED else self.until_close)
 
     def collect(self, state: State) -> None:
         """A body begins that need not end in the data at hand."""
@@ -262,7 +269,7 @@ class Framing:
                 self._room -= len(piece)
                 self._pieces.append(piece)
                 return
-            self._body = body = BodyBuilder(self.limits, *content_fields(read_fields(self.head)[1]))
+            self._body = body = BodyBuilder(self.limits, *content_fields(read_fields(self.head)))
             for kept in self._pieces:
                 body.add(kept)
             self._room = 0
@@ -352,7 +359,7 @@ class Framing:
             if len(self.buffer) > self.limits.head_bytes:
                 return self._break_off("trailer section too long", len(data), at, out)
             return len(data)
-        trailers = read_fields(b"-\r" + self.buffer[:end])[1] if end else ()
+        trailers = read_fields(b"-\r" + self.buffer[:end]) if end else ()
         self.buffer.clear()
         position += end + size - known
         self.finish(self.collected(), position, at, out, trailers)
@@ -439,6 +446,9 @@ class Framing:
         self.offset = offset
 
 
+_ENDS = {2: b"\n\n", 3: b"\n\r\n", 4: b"\r\n\r\n"}
+
+
 def end_of_head(data: bytes | bytearray, start: int) -> tuple[int, int]:
     """Where the line ends before the empty line begin, and how many bytes of line ends there are; -1 if nowhere."""
     found = data.find(b"\n\r\n", start)
@@ -450,21 +460,33 @@ def end_of_head(data: bytes | bytearray, start: int) -> tuple[int, int]:
     return found, 3
 
 
-def plain_head(data: bytes, without: int) -> tuple[int, int]:
-    """Where the body begins, and its length as one Content-Length says it; `without` that, the length given.
+# Instead of the length of a body.
+CHUNKED = -(1 << 60)
+UNTIL_CLOSE = -(1 << 61)
 
-    A length of -1 where the head is not all there or needs a closer look.
+
+def plain_head(data: bytes, without: int) -> tuple[int, int]:
+    """Where the body begins, 0 where the head is not all there or needs a closer look; and the body's length.
+
+    That is what one Content-Length says, CHUNKED, or `without` where the head says nothing.
     """
-    end = data.find(b"\n\r\n") + 3
-    if end < 5 or data[end - 4] != 13 or data.find(b"\n\n", 0, end) >= 0:
-        return 0, -1
-    low = data[:end].lower()
-    if b"\ntransfer-encoding" in low:
-        return 0, -1
-    found = low.find(b"\ncontent-length")
-    if found < 0:
-        return end, without
-    value = low[found + 16 : low.find(b"\r", found)].strip()
-    if low[found + 15] != 58 or not value.isdigit() or len(value) > 12 or low.find(b"\ncontent-length", found + 1) > 0:
-        return 0, -1
-    return end, int(value)
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return 0, 0
+    found = _PLAIN(data, 0, end + 2)
+    if found is None:
+        return end + 4, without
+    if _PLAIN(data, found.end(), end + 2) is not None:
+        return 0, 0
+    length, chunked = found.groups()
+    if length is not None:
+        return end + 4, int(length)
+    return (end + 4, CHUNKED) if chunked else (0, 0)
+
+
+# What decides about a body, or ends a head early; where it is anything but the usual, the careful way decides.
+_PLAIN = re.compile(
+    rb"\n(?:content-length:[ \t]*([0-9]{1,12})[ \t]*\r|transfer-encoding: (chunked)\r"
+    rb"|content-length|transfer-encoding|\r?\n)",
+    re.IGNORECASE,
+).search

@@ -17,21 +17,23 @@ class _Head:
 
     @property
     def headers_size(self) -> int:
-        line_end = 2 if b"\r\n" in self.head or b"\n" not in self.head else 1
-        return len(self.head) + 2 * line_end
+        head = self.head
+        return len(head) + (4 if b"\r\n" in head or b"\n" not in head else 2)
 
     @property
     def late_faults(self) -> tuple[Fault, ...]:
-        odd = oddities(self.head)
+        odd = oddities(self.head, len(self.headers))
         faults: tuple[Fault, ...] = super().late_faults  # type: ignore[misc]
         return (Fault("malformed", odd), *faults) if odd else faults
 
     def _read_fields(self) -> Fields:
-        return read_fields(self.head)[1]
+        return read_fields(self.head)
 
     @property
     def start_line(self) -> str:
-        return text(self.head.lstrip(b"\r\n").partition(b"\n")[0]).rstrip("\r")
+        head = self.head.lstrip(b"\r\n")
+        end = head.find(b"\n")
+        return text((head if end < 0 else head[:end]).rstrip(b"\r"))
 
 
 class Http1Request(_Head, HttpRequest):
@@ -54,13 +56,15 @@ class Http1Request(_Head, HttpRequest):
 
     @property
     def method(self) -> str:
-        return self.start_line.partition(" ")[0]
+        head = self.head.lstrip(b"\r\n")
+        return text(head[: head.find(b" ")])
 
     @property
     def url(self) -> str:
-        rest = self.start_line.partition(" ")[2]
-        target, space, version = rest.rpartition(" ")
-        return target.strip() if space else rest
+        # The target may have spaces in it (RFC 9112 §3.2 lets a recipient be lenient), so what is around it counts.
+        line = self.start_line
+        target, space, version = line[line.find(" ") + 1 :].rpartition(" ")
+        return target.strip() if space else version
 
     @property
     def version(self) -> str:
@@ -97,7 +101,7 @@ class Http1Response(_Head, HttpResponse):
 
     @property
     def version(self) -> str:
-        return self.start_line[5:8]
+        return text(self.head.lstrip(b"\r\n")[5:8])
 
 
 def text(raw: bytes) -> str:
@@ -108,25 +112,31 @@ def text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def read_fields(block: bytes) -> tuple[str, Fields]:
-    """The first line, and name and value of every line after it that has a colon."""
+def read_fields(block: bytes) -> Fields:
+    """Name and value of every line but the first that has a colon."""
     whole = text(block)
-    if oddities(block):
-        whole = _FOLD.sub(" ", whole.replace("\r\n", "\n").strip("\n")).replace("\n", "\r\n")
-    lines = whole.split("\r\n")
-    fields = [line.partition(":") for line in lines[1:]]
-    return lines[0], tuple([(name.rstrip(), value.strip()) for name, colon, value in fields if colon and name])
+    fields = _FIELDS(whole)
+    if len(fields) == whole.count("\n") and "\t" not in whole and ":  " not in whole and " \r" not in whole + "\r":
+        return tuple(fields)
+    lines = _FOLD.sub(" ", whole.replace("\r\n", "\n").strip("\n")).split("\n")
+    parted = [line.partition(":") for line in lines[1:]]
+    return tuple([(name.rstrip(), value.strip()) for name, colon, value in parted if colon and name])
 
 
-def oddities(block: bytes) -> str:
-    """What RFC 9112 says should not be in a head, in words; "" where all is well."""
-    if b"\n " in block or b"\n\t" in block:
+def oddities(block: bytes, fields: int) -> str:
+    """What RFC 9112 says should not be in a head with so many fields, in words; "" where all is well."""
+    if block.count(b"\r\n") == block.count(b"\n") == fields:
+        return ""
+    whole = text(block)
+    if _FOLD.search(whole):
         return "folded header lines"  # §5.2
     if block.count(b"\n") != block.count(b"\r\n"):
         return "line feeds without carriage return"  # §2.2
     if block[:1] in (b"\r", b"\n"):
         return "empty lines before the start line"  # §2.2
-    return ""
+    return "a header line without a name or colon"  # §5
 
 
-_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+# A field line as it should be; anything else leaves a line feed that no match accounts for.
+_FIELDS = re.compile(r"\r\n([!-9;-~]+): ?([^\r]*)").findall
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")

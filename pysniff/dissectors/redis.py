@@ -86,6 +86,7 @@ class Redis(Dissector):
         self._open = 0
         self._awaited.clear()
         yield from self._drop(side, "gap")
+        reader.skip(size)
 
     def close(self, side: Side, at: int) -> Iterator[Output]:
         yield from self._drop(side, "cut off")

@@ -131,7 +131,7 @@ def judge(client: bytes, server: bytes) -> Match:
         return Match.YES if array and asked is Match.YES and client <= server else Match.NO
     if asked is Match.YES:
         return Match.YES
-    if not server:
+    if not server or (asked is Match.UNSURE and turned is Match.UNSURE):  # two beginnings of arrays
         return Match.UNSURE
     word = client.split(None, 1)[0].upper()
     certain = answered is Match.YES or (not array and server == b"+OK\r\n" and word not in _SHARED)

@@ -59,7 +59,7 @@ class Reader:
 
     def pending(self) -> int:
         """Bytes of the message that is not complete."""
-        return self._fed - self._start
+        return self._fed - self._start - self._lost
 
     def drop(self) -> int:
         """Forget the message that is not complete; how many bytes it had."""
@@ -68,7 +68,7 @@ class Reader:
         return size
 
     def skip(self, size: int) -> None:
-        """Count `size` bytes that somebody else accounts for; only between messages."""
+        """Pass over `size` bytes that were lost, or that somebody else accounts for; only between messages."""
         self._fed += size
         self._begin(self._fed)
 
@@ -78,6 +78,7 @@ class Reader:
             return False
         self._left -= size
         self._lost += size
+        self._fed += size
         return True
 
     def feed(self, data: bytes, at: int) -> Iterator[Found]:
@@ -110,7 +111,7 @@ class Reader:
                 value = self._header(line)
             if value is not None:
                 start, stop = self._start, base + here
-                found = Found(value, self._first, at, start, stop - start, self._cut, self._lost, self._attributes)
+                found = Found(value, self._first, at, start, stop - start - self._lost, self._cut, self._lost, self._attributes)
                 self._begin(stop)
                 yield found
 

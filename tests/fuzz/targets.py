@@ -11,9 +11,9 @@ from itertools import chain
 
 from dialogue import PLAIN, Wire, datagrams, segments
 from packets import ng_interface, ng_packet, ng_section, pcap
-
+from shapes import SHAPES
 from test_contract import TINY, Told
-from test_decode_hostile import LINKTYPES, SHAPES, check
+from test_decode_hostile import LINKTYPES, check
 from transcripts import DISSECTORS, TRANSCRIPTS
 
 from pysniff.capture.pcap import PcapParser
