@@ -5,7 +5,8 @@ Every byte given here ends in an entry, in a reason of the ledger, or is still w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from pysniff.core import Core
@@ -126,7 +127,7 @@ class Conversation:
             return
         ledger.gap_dissected += size
         self._lost(side)
-        self._run(lambda: dissector.gap(side, size, at), at)
+        self._run(partial(dissector.gap, side, size, at), at)
 
     def conflict(self, side: Side, size: int) -> None:
         """A repetition had other bytes than the first transmission, which stands."""
@@ -212,7 +213,7 @@ class Conversation:
         else:
             for side in found.lost if self.flow.transport == "tcp" else ():
                 self._lost(side)
-                self._run(lambda side=side: dissector.gap(side, 0, at), at)  # type: ignore[misc]
+                self._run(partial(dissector.gap, side, 0, at), at)
         for chunk in chunks:
             self._unfed[chunk.side] -= len(chunk.data)
             self.feed(*chunk)
@@ -234,35 +235,37 @@ class Conversation:
 
     # Taking what the dissector gives
 
-    def _run(self, call: object, at: int) -> None:
+    def _run(self, call: Callable[[], Iterable[Output]], at: int) -> None:
         try:
-            self._take(call(), at)  # type: ignore[operator]
+            self._take(call(), at)
         except Malformed as problem:
             self._fail(str(problem), at)
         except Exception as problem:
             self._broken(problem, at)
 
     def _take(self, outputs: Iterable[Output], at: int) -> None:
-        base = self._base
         for output in outputs:
-            kind = type(output)
-            if kind is Undecoded:
-                count(self._core.ledger.undecoded, output.reason, output.size)  # type: ignore[union-attr]
-            elif kind is Switch:
-                self._switch(output, at)  # type: ignore[arg-type]
+            if isinstance(output, Undecoded):
+                count(self._core.ledger.undecoded, output.reason, output.size)
+            elif isinstance(output, Switch):
+                self._switch(output, at)
                 return
             else:
-                side = output.side  # type: ignore[union-attr]
-                if self.flow.transport == "udp":
-                    # Offsets would depend on what came before; times do not.
-                    output.position = base[side] = max(base[side] + 1, at - self.flow.first)  # type: ignore[union-attr]
-                else:
-                    output.position += base[side]  # type: ignore[union-attr]
-                if self._conflicts[side]:
-                    size, self._conflicts[side] = self._conflicts[side], 0
-                    output.faults += (Fault("overlap", "a repetition had other bytes; the first ones stand", size),)  # type: ignore[union-attr]
-                self.pairs.add(output)  # type: ignore[arg-type]
+                self._place(output, at)
+                self.pairs.add(output)
         self._settle()
+
+    def _place(self, message: Message, at: int) -> None:
+        """Say where in its half a message lies, and what is known of it besides."""
+        base, side = self._base, message.side
+        if self.flow.transport == "udp":
+            # Offsets would depend on what came before; times do not.
+            message.position = base[side] = max(base[side] + 1, at - self.flow.first)
+        else:
+            message.position += base[side]
+        if self._conflicts[side]:
+            size, self._conflicts[side] = self._conflicts[side], 0
+            message.faults += (Fault("overlap", "a repetition had other bytes; the first ones stand", size),)
 
     def _settle(self) -> None:
         self._moved = self.flow.transport == "udp" or any(self._base) or any(self._conflicts)

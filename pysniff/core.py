@@ -14,7 +14,17 @@ from pysniff.limits import Limits
 class Core:
     """The account, the bounds, the clock's deadlines, the known protocols, and where entries go."""
 
-    __slots__ = ("limits", "ledger", "deadlines", "entries", "holes", "dissectors", "decode_as", "node", "capture_source")
+    __slots__ = (
+        "limits",
+        "ledger",
+        "deadlines",
+        "entries",
+        "holes",
+        "dissectors",
+        "decode_as",
+        "node",
+        "capture_source",
+    )
 
     def __init__(
         self,

@@ -34,7 +34,8 @@ class Detection:
     """Asks the dissectors about the first bytes, and holds those until one says yes.
 
     `chunks`: what is held. `seen`: everything that came, by half. `dropped`: bytes of each half that came before
-    anything that could be a message. `exhausted`: there is no use in asking on. `oriented`: a SYN said who the client is.
+    anything that could be a message. `exhausted`: there is no use in asking on. `oriented`: a SYN told who the
+    client is.
     """
 
     __slots__ = (

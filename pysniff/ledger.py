@@ -23,7 +23,9 @@ EQUATIONS = (
         ("packets", "inner_packets"),
         ("filtered", "tcp_packets", "udp_packets", "not_ip", "other_ip", "malformed", "fragments"),
     ),
-    Equation("what the kernel counted was received or dropped", ("kernel_received",), ("live_packets", "kernel_dropped")),
+    Equation(
+        "what the kernel counted was received or dropped", ("kernel_received",), ("live_packets", "kernel_dropped")
+    ),
     Equation(
         "every TCP payload byte went on in order, was a repetition, was skipped, waits or was given up",
         ("tcp_bytes",),
@@ -51,14 +53,27 @@ EQUATIONS = (
     ),
 )
 
-_COUNTS = tuple(
-    dict.fromkeys(name for equation in EQUATIONS for name in equation.left + equation.right)
-)
+_COUNTS = tuple(dict.fromkeys(name for equation in EQUATIONS for name in equation.left + equation.right))
 # Counters by reason; their sums stand in the equations.
 _BY_REASON = ("not_ip", "other_ip", "malformed", "discarded", "undecoded", "ended")
 _REASONS = 100
 # Told, but not part of a balance: they qualify a counter that is.
-_NOTES = ("packet_bytes", "interface_dropped", "recorded_drops", "fragments_expired", "fragments_evicted", "conflicts", "open_entries", "dissector_errors", "snapped_bytes")
+_NOTES = (
+    "packet_bytes",
+    "interface_dropped",
+    "recorded_drops",
+    "fragments_expired",
+    "fragments_evicted",
+    "conflicts",
+    "open_entries",
+    "dissector_errors",
+    "snapped_bytes",
+)
+
+_LOST = (
+    "kernel_dropped", "interface_dropped", "recorded_drops", "fragments_expired", "fragments_evicted", "gap_bytes",
+    "snapped_bytes", "malformed", "discarded", "undecoded", "dissector_errors",
+)  # fmt: skip
 
 
 class Ledger:
@@ -144,8 +159,7 @@ class Ledger:
 
     def lossless(self) -> bool:
         """Whether every byte was seen and understood: the question of --strict."""
-        lost = ("kernel_dropped", "interface_dropped", "recorded_drops", "gap_bytes", "undecoded", "malformed", "discarded", "snapped_bytes")
-        return not any(map(self.total, lost + ("fragments_expired", "fragments_evicted", "dissector_errors")))
+        return not any(map(self.total, _LOST))
 
     def to_dict(self) -> dict[str, Any]:
         """Every counter by name, and `balanced`."""
@@ -156,16 +170,22 @@ class Ledger:
     def lines(self) -> list[str]:
         """The account for people: what came, where it went, what is missing."""
         lines = [
-            f"packets   {self.packets:,} received ({self.packet_bytes:,} bytes): {self.tcp_packets:,} TCP, {self.udp_packets:,} UDP"
-            + self._reasons("not IP", "not_ip") + self._reasons("other", "other_ip") + self._reasons("malformed", "malformed")
-            + _unless_zero(self.fragments, "fragments") + _unless_zero(self.filtered, "filtered out"),
+            f"packets   {self.packets:,} received ({self.packet_bytes:,} bytes): "
+            f"{self.tcp_packets:,} TCP, {self.udp_packets:,} UDP"
+            + self._reasons("not IP", "not_ip")
+            + self._reasons("other", "other_ip")
+            + self._reasons("malformed", "malformed")
+            + _unless_zero(self.fragments, "fragments")
+            + _unless_zero(self.filtered, "filtered out"),
             f"bytes     {self.tcp_bytes + self.udp_bytes:,} of payload: {self.entry_bytes:,} in calls, "
             f"{self.unrecognised_bytes + self.skipped_bytes + self.udp_skipped_bytes:,} in conversations not recognised"
-            + _unless_zero(self.duplicate_bytes, "repeated") + self._reasons("undecoded", "undecoded")
+            + _unless_zero(self.duplicate_bytes, "repeated")
+            + self._reasons("undecoded", "undecoded")
             + self._reasons("discarded", "discarded")
             + _unless_zero(self.held_bytes + self.pending_bytes + self.waiting_bytes, "pending"),
             f"calls     {self.entries:,} entries: {self.answered:,} answered, {self.unanswered:,} unanswered, "
-            f"{self.unrequested:,} responses without request, {self.alone:,} alone, {self.unrecognised:,} not recognised",
+            f"{self.unrequested:,} responses without request, {self.alone:,} alone, "
+            f"{self.unrecognised:,} not recognised",
         ]
         lost = [
             f"{self.total(name):,} {words}"

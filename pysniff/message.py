@@ -5,8 +5,9 @@ A protocol subclasses Message with its own fields; heads and bodies stay raw unt
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import Enum, IntEnum
-from typing import Any, ClassVar, Hashable, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class Side(IntEnum):
@@ -55,6 +56,8 @@ class Message:
 
     protocol: ClassVar[str]
     role: ClassVar[Role]
+    # Of a message alone: the half of the entry in which it stands, where that is not its sender's.
+    stands_in: ClassVar[Role | None] = None
     # None: answered in order. Anything else: answered by the message with the same key.
     key: Hashable = None
 
@@ -65,7 +68,9 @@ class Message:
     size: int
     faults: tuple[Fault, ...]
 
-    def __init__(self, side: Side, first: int, last: int, position: int, size: int, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self, side: Side, first: int, last: int, position: int, size: int, faults: tuple[Fault, ...] = ()
+    ) -> None:
         self.side = side
         self.first = first
         self.last = last

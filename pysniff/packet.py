@@ -119,7 +119,7 @@ Reason = Literal["not_ip", "other_ip", "malformed", "fragment"]
 
 
 class Rejected(NamedTuple):
-    """A packet that is neither TCP nor UDP. `detail` is a word or two for the ledger: "arp", "icmp", "bad IP length"."""
+    """A packet that is neither TCP nor UDP. `detail`: a word or two for the ledger, "arp" or "bad IP length"."""
 
     reason: Reason
     detail: str

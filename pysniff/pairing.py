@@ -27,7 +27,21 @@ class Pairs:
     None where nobody looks. An answer sent before its request was acknowledged answers an earlier one.
     """
 
-    __slots__ = ("_core", "_ledger", "_most", "_flow", "_waiting", "_keyed", "_doubtful", "_midstream", "_suspect", "_guess", "_last", "acked", "synchronised")
+    __slots__ = (
+        "_core",
+        "_ledger",
+        "_most",
+        "_flow",
+        "_waiting",
+        "_keyed",
+        "_doubtful",
+        "_midstream",
+        "_suspect",
+        "_guess",
+        "_last",
+        "acked",
+        "synchronised",
+    )
 
     def __init__(self, core: Core, flow: Flow, midstream: bool) -> None:
         self._core = core
@@ -74,9 +88,9 @@ class Pairs:
             else:
                 self._answered(request, message)
         else:
-            # It stands in its sender's half.
-            halves = (None, message) if message.side else (message, None)
-            self._close_entry(Entry(self._flow, *halves, "closed"), message.size)
+            answers = message.side if message.stands_in is None else message.stands_in is RESPONSE
+            request, response = (None, message) if answers else (message, None)
+            self._close_entry(Entry(self._flow, request, response, "closed"), message.size)
             self._ledger.alone += 1
 
     def _answered(self, request: Message, response: Message) -> None:
@@ -167,7 +181,9 @@ class Pairs:
 
     def _unanswered(self, request: Message, words: str, kind: str = "unanswered") -> None:
         self._ledger.unanswered += 1
-        faults = (Fault("unanswered", words),) if kind == "unanswered" else (Fault("unanswered", words), Fault(kind, words))
+        faults = (
+            (Fault("unanswered", words),) if kind == "unanswered" else (Fault("unanswered", words), Fault(kind, words))
+        )
         self._close_entry(Entry(self._flow, request, None, "closed", faults), request.size)
 
     def _unrequested(self, response: Message) -> None:
@@ -180,4 +196,3 @@ class Pairs:
 
 # Requests of one conversation with the same key that may wait: a name server is asked again a few times.
 _SAME_KEY = 64
-

@@ -20,8 +20,8 @@ from pysniff.sniffer import Sniffer
 if TYPE_CHECKING:
     from pysniff.capture import Idle
     from pysniff.capture.bpf import Program
-    from pysniff.capture.files import CaptureFile
     from pysniff.capture.dumpcap import Dumpcap
+    from pysniff.capture.files import CaptureFile
     from pysniff.capture.live import Live
     from pysniff.capture.writer import Writer
 
@@ -78,7 +78,8 @@ def sniff(
     from pysniff.capture.live import open_live
 
     stack = ExitStack()
-    live = stack.enter_context(open_live(interfaces, bpf))
+    live = open_live(interfaces, bpf)
+    stack.enter_context(live)
     sniffer = Sniffer(limits=limits, decode_as=decode_as, capture_source="libpcap")
     return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write))
 
@@ -184,7 +185,7 @@ class Entries:
                         entries = sniffer.feed_block(block) if block.records else []
                     if entries:
                         yield entries
-                    if self._stopped and isinstance(self._packets, _Files) or chosen.over:
+                    if (self._stopped and isinstance(self._packets, _Files)) or chosen.over:
                         break
             except (ReadError, CaptureError) as error:
                 failure = error  # what was good before it comes first

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import NamedTuple
 from operator import ne
+from typing import NamedTuple
 
 from pysniff.conversation import Conversation
 from pysniff.core import Core
@@ -53,7 +53,8 @@ class Half:
 
     __slots__ = (
         "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
-        "conversation", "peer", "base", "ended", "_core", "_held", "_held_bytes", "_anchor", "_far", "_count", "_hole", "_hole_at", "_acked",
+        "conversation", "peer", "base", "ended",
+        "_core", "_held", "_held_bytes", "_anchor", "_far", "_count", "_hole", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
@@ -293,7 +294,7 @@ class Half:
         """The other half has acknowledged bytes that were never seen."""
         while (missing := distance(ack, self.next)) > 0 and not self.skipping:
             ahead = self._held[0].place - distance(self.next, self._anchor) if self._held else missing
-            if 0 < ahead:
+            if ahead > 0:
                 self._skip_over(min(ahead, missing), at)
             if self._held and ahead < missing:
                 self._deliver_first(0)

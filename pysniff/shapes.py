@@ -91,7 +91,11 @@ def _payload_offsets(headers: int) -> list[int]:
 
 
 # By the bytes of link and IP headers together.
-PAYLOAD = {size: _payload_offsets(size) for ip in {shape.ip for shape in [*_SHAPES.values(), _NONE]} for size in (ip + 20, ip + 40)}
+PAYLOAD = {
+    size: _payload_offsets(size)
+    for ip in {shape.ip for shape in [*_SHAPES.values(), _NONE]}
+    for size in (ip + 20, ip + 40)
+}
 
 # The longest unpacking reads this far beyond the start of a packet.
 assert max(Struct(f"!20x{_IPV6}").size, Struct(f"!20x{_IPV4}").size) <= Block.PADDING

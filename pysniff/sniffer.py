@@ -21,7 +21,6 @@ from pysniff.tcp import IDLE_CHECK, Connections
 from pysniff.udp import Exchanges
 
 
-
 class Sniffer:
     """Turns packets into entries.
 
@@ -61,12 +60,12 @@ class Sniffer:
     def feed(self, packets: Iterable[Packet]) -> list[Entry]:
         """Take packets in capture order; the entries that they completed."""
         for packet in packets:
-            self._run(Block.of(packet))
+            self._receive(Block.of(packet))
         return self._taken()
 
     def feed_block(self, block: Block) -> list[Entry]:
         """As feed(), for a block: the fast way."""
-        self._run(block)
+        self._receive(block)
         return self._taken()
 
     def filtered(self, packets: int) -> None:
@@ -113,6 +112,11 @@ class Sniffer:
         if self._sweep == NEVER:
             self._sweep = (now // SECOND + 1) * SECOND
         return min(core.deadlines.next, self._sweep)
+
+    def _receive(self, block: Block) -> None:
+        self._core.ledger.packets += len(block)
+        self._core.ledger.packet_bytes += block.captured()
+        self._run(block)
 
     def _run(self, block: Block) -> None:
         """The packet loop: TCP in its common shapes takes one unpacking and one look-up; the rest goes elsewhere."""
@@ -170,8 +174,6 @@ class Sniffer:
                 segment(key, seq, ack, flags, data[body:stop], 0, ts)
             if deadlines.next < due:
                 due = deadlines.next
-        ledger.packets += len(block)
-        ledger.packet_bytes += block.captured()
         ledger.tcp_packets += tcp
         ledger.tcp_bytes += tcp_bytes
         ledger.tcp_in_order += in_order
@@ -187,7 +189,12 @@ class Sniffer:
         last = block.time_at(data, start + (count - 1) * (size + block.header))
         length = total - 20 - (offset >> 4) * 4
         fits = length > 0 and offset >> 4 >= 5 and shape.ip + total <= size
-        if fits and half is not None and half.ready == COUNTED and at <= last < min(self._core.deadlines.next, self._sweep):
+        if (
+            fits
+            and half is not None
+            and half.ready == COUNTED
+            and at <= last < min(self._core.deadlines.next, self._sweep)
+        ):
             ledger = self._core.ledger
             ledger.tcp_packets += count
             ledger.tcp_bytes += count * length
@@ -197,8 +204,6 @@ class Sniffer:
             half.last = last
             return
         apart = Block(data, block.singles((at, start, end, size)), block.linktype, block.interface)
-        self._core.ledger.packets -= count  # _run() counts them again
-        self._core.ledger.packet_bytes -= count * size
         self._run(apart)
 
     def _other(self, block: Block, at: int, start: int, end: int, wire_length: int) -> None:

@@ -113,7 +113,15 @@ class Connections:
         return len(self._syns)
 
     def _advance(
-        self, conversation: Conversation, half: Half, seq: int, ack: int, flags: int, payload: bytes, missing: int, at: int
+        self,
+        conversation: Conversation,
+        half: Half,
+        seq: int,
+        ack: int,
+        flags: int,
+        payload: bytes,
+        missing: int,
+        at: int,
     ) -> None:
         peer = half.peer
         if flags & ACK:

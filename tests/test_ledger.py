@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,3 +351,13 @@ def test_reasons_are_bounded() -> None:
         count(reasons, f"reason {n}")
     assert len(reasons) <= 101
     assert sum(reasons.values()) == 10_000
+
+
+def test_every_counter_and_equation_is_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "ledger.md").read_text()
+    for name in Ledger.__slots__:
+        assert f"`{name}`" in page, name
+    for equation in EQUATIONS:
+        left = " + ".join(f"`{name}`" for name in equation.left)
+        right = " + ".join(f"`{name}`" for name in equation.right)
+        assert f"| {left} | = {right} |" in page, equation.meaning

@@ -76,9 +76,7 @@ def wrongs(packets: list[Packet], percent: int) -> list[str]:
     unmarked = Counter(call(entry) for entry in joined if not marked(entry))
     guessed = {question(entry) for entry in joined if JOINED in {fault.message for fault in entry.faults}}
     missing = [entry for entry in whole if call(entry) in later - found and question(entry) not in guessed]
-    return [f"missing: {entry!r}" for entry in missing] + [
-        f"wrong, unmarked: {text}" for text in unmarked - everything
-    ]
+    return [f"missing: {entry!r}" for entry in missing] + [f"wrong, unmarked: {text}" for text in unmarked - everything]
 
 
 def test_there_are_50_whole_connections_of_many_calls(connections: list[Connection]) -> None:

@@ -141,3 +141,4 @@ class DnsAnnouncement(DnsResponse):
 
     __slots__ = ()
     role: ClassVar[Role] = Role.ALONE
+    stands_in: ClassVar[Role | None] = Role.RESPONSE

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pysniff.body import Body
-from pysniff.message import Fault, Message, Role, printable
+from pysniff.message import Fault, Message, Role
 
 Fields = tuple[tuple[str, str], ...]
 Content = bytes | list[bytes] | Body  # a body as it was collected
@@ -200,7 +200,7 @@ def _split(target: str) -> tuple[str, str]:
     """Authority and path of a request target (RFC 9112 §3.2)."""
     if target[:1] == "/" or target == "*":
         return "", target.partition("?")[0]
-    scheme, colon, rest = target.partition("://")
+    _, colon, rest = target.partition("://")
     if not colon:
         return target, ""
     authority, slash, path = rest.partition("?")[0].partition("/")

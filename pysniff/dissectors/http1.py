@@ -57,7 +57,9 @@ class Http1(Dissector):
     def match(cls, client: bytes, server: bytes) -> Match:
         answers = (_is_request(client), _is_response(server))
         if Match.YES in answers:
-            return Match.YES
+            # Requests, or answers, from both ends: YES may hold one way round only, so the bytes decide.
+            turned = Match.YES in (_is_request(server), _is_response(client))
+            return Match.YES if not turned or client <= server else Match.NO
         return Match.NO if Match.NO in answers else Match.UNSURE
 
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from pysniff.body import Body, BodyBuilder
+from pysniff.body import BodyBuilder
 from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
 from pysniff.dissectors.http1_messages import read_fields

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from pysniff.dissectors.http import Content, Fields, HttpRequest, HttpResponse
+from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.message import Fault, Side
 
 
-class _Head:
+class _Head(HttpMessage):
     """`head`: start line and field lines, without the empty line."""
 
     __slots__ = ()
@@ -23,8 +23,7 @@ class _Head:
     @property
     def late_faults(self) -> tuple[Fault, ...]:
         odd = oddities(self.head, len(self.headers))
-        faults: tuple[Fault, ...] = super().late_faults  # type: ignore[misc]
-        return (Fault("malformed", odd), *faults) if odd else faults
+        return (Fault("malformed", odd), *super().late_faults) if odd else super().late_faults
 
     def _read_fields(self) -> Fields:
         return read_fields(self.head)

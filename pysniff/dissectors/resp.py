@@ -111,7 +111,9 @@ class Reader:
                 value = self._header(line)
             if value is not None:
                 start, stop = self._start, base + here
-                found = Found(value, self._first, at, start, stop - start - self._lost, self._cut, self._lost, self._attributes)
+                found = Found(
+                    value, self._first, at, start, stop - start - self._lost, self._cut, self._lost, self._attributes
+                )
                 self._begin(stop)
                 yield found
 
