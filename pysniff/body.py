@@ -201,7 +201,7 @@ class Body:
         """The usual case, one whole member, in one call; False where it is anything else."""
         inflate = zlib.decompressobj(31)
         try:
-            content = inflate.decompress(raw, self._limits.body_bytes)
+            content = inflate.decompress(raw, min(self._limits.body_bytes, self._limits.decoded_bytes))
         except zlib.error:
             return False
         if not inflate.eof or inflate.unused_data:

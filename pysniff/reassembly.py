@@ -6,9 +6,9 @@ acknowledge others leave after those: an answer never comes before what it answe
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable
-from heapq import heappop, heappush
-from operator import ne
+from operator import attrgetter, ne
 from typing import NamedTuple
 
 from pysniff.conversation import Conversation
@@ -40,6 +40,9 @@ class _Waiting(NamedTuple):
     data: bytes | None  # None: FIN
 
 
+_place = attrgetter("place")
+
+
 def _nobody(_side: Side, _data: bytes, _at: int) -> None:
     """Who receives what comes after the end."""
 
@@ -54,7 +57,7 @@ class Half:
     __slots__ = (
         "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
         "conversation", "peer", "base", "ended",
-        "_core", "_held", "_held_bytes", "_anchor", "_far", "_count", "_hole", "_hole_at", "_acked",
+        "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_hole", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
@@ -74,10 +77,11 @@ class Half:
         self.last = 0
         self.ended = False
         self._core = core
-        self._held: list[_Waiting] = []
+        self._held: list[_Waiting] = []  # sorted
         self._held_bytes = 0
         self._anchor = 0
         self._far = 0  # behind the last waiting segment, from _anchor
+        self._longest = 0  # of the segments that waited
         self._count = 0
         self._hole = 0  # number of what is waited for, so that a deadline knows that it is late
         self._hole_at = (UNKNOWN, False)  # where that is, and whether it is the other half's bytes
@@ -247,7 +251,10 @@ class Half:
     def _under(self, place: int, data: bytes) -> bytes:
         """A segment with what earlier ones that wait too already said of its bytes."""
         new = bytearray(data)
-        for one in self._held:
+        before = bisect_left(self._held, place + len(data), key=_place)
+        while before and self._held[before - 1].place > place - self._longest:
+            before -= 1
+            one = self._held[before]
             held = one.data or b""
             low, high = max(one.place, place), min(one.place + len(held), place + len(data))
             if low < high:
@@ -261,9 +268,10 @@ class Half:
             if place < self._far:
                 data = self._under(place, data)
             self._far = max(self._far, place + len(data))
+            self._longest = max(self._longest, len(data))
         self._count += 1
         # At one place data goes before FIN, and the first arrival before later ones.
-        heappush(self._held, _Waiting(place, self._count + (_LAST if data is None else 0), at, ack, data))
+        insort(self._held, _Waiting(place, self._count + (_LAST if data is None else 0), at, ack, data))
         if data is not None:
             self._held_bytes += len(data)
             self._core.ledger.held_bytes += len(data)
@@ -323,7 +331,7 @@ class Half:
             since = self._deliver_first(since)
 
     def _deliver_first(self, since: int) -> int:
-        place, _, at, ack, data = heappop(self._held)
+        place, _, at, ack, data = self._held.pop(0)
         since = max(since, at)
         if data is None:
             self._end(since)

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pysniff.cli.errors import INTERRUPTED
-from pysniff.limits import DEFAULT, KIB, Limits
+from pysniff.limits import DEFAULT, MIB, Limits
 
 if TYPE_CHECKING:
     from pysniff.capture.writer import Writer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pysniff.reading import Entries
 
 # Kept of a body even where less is shown: what is kept is decoded when touched, what is not costs at once.
-LEAST_KEPT = 64 * KIB
+LEAST_KEPT = MIB
 
 
 def limits(body_limit: int) -> Limits:

@@ -158,7 +158,7 @@ class _Requests(Framing):
             self.buffer.clear()
             self.plain = True
             self.state = self.expect_head
-            self._read_again(sent, at, out)
+            self._read_again(sent, self.last, out)  # it came before the answer
         return out
 
     def hand_over(self, at: int, out: list[Output]) -> bytes:

@@ -6,6 +6,7 @@ data is used up. Every byte since `begin` belongs to the message being read.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -14,12 +15,12 @@ from pysniff.body import BodyBuilder
 from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
 from pysniff.dissectors.http1_messages import read_fields
-from pysniff.limits import DEFAULT, Limits
+from pysniff.limits import DEFAULT, MIB, Limits
 from pysniff.message import Fault, Message, Side
 
 # Pieces of a body kept as they are; more are joined now and then, for a small bytes object weighs more than it holds.
 _PIECES = 256
-_USUAL = (DEFAULT.head_bytes, DEFAULT.body_bytes, DEFAULT.decoded_bytes)
+_USUAL = (DEFAULT.head_bytes, MIB, DEFAULT.decoded_bytes)
 State = Callable[[bytes, int, int, list[Output]], int]
 
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -49,8 +50,9 @@ class Framing:
         self._room = 0  # bytes of it that are still kept
         self._filling = False  # a body of known length is being read
         self.reading = False  # the head is read, the body is not
-        # No bound can matter within one segment: only then are there short ways.
-        self._usual = (limits.head_bytes, limits.body_bytes, limits.decoded_bytes) == _USUAL
+        # No bound can matter within one segment, however large: only then are there short ways.
+        bounds = (limits.head_bytes, limits.body_bytes, limits.decoded_bytes)
+        self._usual = all(map(operator.ge, bounds, _USUAL))
         self.plain = self._usual  # the first byte of a message is due, and nothing before it matters to it
         self._continued = False  # bytes before the next head belong to its message
         self._need = 0  # bytes of a body or chunk still to come
