@@ -106,7 +106,7 @@ class Body:
     @property
     def truncated(self) -> bool:
         """Whether more was seen, or comes out, than is kept."""
-        return self.encoded_size > len(self.raw) or self.size > len(self.content)
+        return self.encoded_size > len(self.raw) or self.size > len(self.content) or _cut_short(self.faults)
 
     @property
     def encoding(self) -> str:
@@ -164,7 +164,7 @@ class Body:
                 content = self.content
         size = self._size
         kind = media(self._type)
-        cut = size > len(content) or self.encoded_size > len(self.raw)
+        cut = size > len(content) or self.encoded_size > len(self.raw) or _cut_short(self._faults)
         if len(content) > limit:
             content = content[: max(limit, 0)]
             cut = True
@@ -221,6 +221,11 @@ class Body:
             # Nothing of it is in that coding: servers do mislabel plain bodies. Show what was sent.
             self._content = raw
             self._size = len(raw)
+
+
+def _cut_short(faults: tuple[Fault, ...]) -> bool:
+    """Whether decoding stopped at a bound, or where the bytes end."""
+    return any(fault.kind == "truncated" for fault in faults)
 
 
 def _unknown(coding: str) -> tuple[Fault, ...]:

@@ -124,6 +124,7 @@ class Conversation:
             ledger.gap_unrecognised += size
             if self._detection is not None:
                 self._detection.lose(side)
+                self._lost(side)
             return
         ledger.gap_dissected += size
         self._lost(side)

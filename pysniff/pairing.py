@@ -38,6 +38,7 @@ class Pairs:
         "_midstream",
         "_suspect",
         "_guess",
+        "_unseen",
         "_last",
         "acked",
         "synchronised",
@@ -55,6 +56,7 @@ class Pairs:
         # Requests or answers are missing: should requests be pipelined, then who answers whom is a guess.
         self._suspect = midstream
         self._guess: tuple[Fault, ...] = ()  # that it is one
+        self._unseen = False  # a request may have been lost that has no answer yet
         self._last = flow.first  # time of the last message, while that matters
         self.acked: int | None = None
         self.synchronised = not midstream
@@ -110,8 +112,10 @@ class Pairs:
     def gap(self, side: Side) -> None:
         """Bytes of one half were lost: answers may be missing, or requests."""
         self.synchronised = False
-        if side is Side.SERVER:
-            self._suspect = True
+        self._suspect = True
+        if side is Side.CLIENT:
+            self._unseen = True
+        else:
             self._doubtful = len(self._waiting)
             if self._doubtful > 1:
                 self._guess = (_LOST,)
@@ -144,15 +148,16 @@ class Pairs:
         """While messages are missing: whether requests are pipelined, and when all that is past."""
         quiet = message.first - self._last > _QUIET
         self._last = message.last
-        if message.role is not REQUEST or not (quiet or self._waiting):
+        if message.role is not REQUEST:
             return
         if quiet:
             while self._guess and self._waiting:
                 self._unanswered(self._waiting.popleft(), "its answer was lost, or taken for another one's", "gap")
             self._suspect = False
             self._guess = ()
-        elif not self._guess and not self._doubtful:
+        elif not self._guess and not self._doubtful and (self._waiting or (self._unseen and not message.faults)):
             self._guess = (_JOINED if self._midstream else _LOST,)
+        self._unseen = False
 
     def _add_keyed(self, request: Message) -> None:
         waiting = self._keyed.setdefault(request.key, deque())
@@ -187,6 +192,7 @@ class Pairs:
         self._close_entry(Entry(self._flow, request, None, "closed", faults), request.size)
 
     def _unrequested(self, response: Message) -> None:
+        self._unseen = False
         self._ledger.unrequested += 1
         faults: tuple[Fault, ...] = (Fault("unrequested", "its request was not seen"),)
         if self._midstream and not self.synchronised:
