@@ -76,7 +76,8 @@ class Conversation:
         self._core = core
         self._detection: Detection | None = Detection(core, flow.transport, oriented=oriented, midstream=midstream)
         self._dissector: Dissector | None = None
-        self._base = [0, 0]  # where in each half the current protocol began
+        # Where in each half the current protocol began; of datagrams the position of the last message.
+        self._base = [0, 0] if flow.transport == "tcp" else [-1, -1]
         self._unfed = [0, 0]  # bytes of each half that came and are fed later
         self._ended = [False, False]
         self._stages = 0
@@ -109,6 +110,8 @@ class Conversation:
                 for output in outputs:
                     if isinstance(output, tuple):
                         self._take((output,), at)
+                        if self._dissector is not dissector:
+                            return  # as in _take(): nothing comes behind a Switch
                     else:
                         add(output)
         except Malformed as problem:
@@ -204,8 +207,7 @@ class Conversation:
         chunks = [chunk._replace(side=chunk.side.other) if found.flip else chunk for chunk in detection.chunks]
         for chunk in chunks:
             self._unfed[chunk.side] += len(chunk.data)
-        self._base = [half.offset() - unfed for half, unfed in zip(self.halves, self._unfed, strict=True)]
-        self._settle()
+        self._rebase()
         at = chunks[-1].at
         try:
             dissector = self._dissector = found.dissector(self._core.limits)
@@ -218,6 +220,10 @@ class Conversation:
         for chunk in chunks:
             self._unfed[chunk.side] -= len(chunk.data)
             self.feed(*chunk)
+        for side in Side:
+            dissector = self._dissector
+            if self._ended[side] and dissector is not None:  # before anybody knew what it was
+                self._run(partial(dissector.close, side, at), at)
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -268,20 +274,23 @@ class Conversation:
             size, self._conflicts[side] = self._conflicts[side], 0
             message.faults += (Fault("overlap", "a repetition had other bytes; the first ones stand", size),)
 
+    def _rebase(self, left: tuple[int, int] = (0, 0)) -> None:
+        """Another protocol begins here, with bytes `left` of each half that came and are looked at again."""
+        if self.flow.transport == "tcp":
+            self._base = [
+                half.offset() - unfed - size for half, unfed, size in zip(self.halves, self._unfed, left, strict=True)
+            ]
+        self._settle()
+
     def _settle(self) -> None:
         self._moved = self.flow.transport == "udp" or any(self._base) or any(self._conflicts)
 
     def _switch(self, switch: Switch, at: int) -> None:
         """Go on in another protocol with what is left of both halves."""
         self._leave("left over at a protocol switch")
-        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=False)
         self._stages += 1
+        self._seek((len(switch.client), len(switch.server)), midstream=False)
         rest = [Chunk(CLIENT, switch.client, at), Chunk(SERVER, switch.server, at)]
-        self._base = [
-            half.offset() - unfed - len(chunk.data)
-            for half, unfed, chunk in zip(self.halves, self._unfed, rest, strict=True)
-        ]
-        self._settle()
         inner = switch.protocol and self._core.named(switch.protocol, self.flow.transport)
         for chunk in rest:
             self._unfed[chunk.side] += len(chunk.data)
@@ -302,7 +311,7 @@ class Conversation:
         fault = Fault("malformed", reason)
         if fault not in self._faults:
             self._faults += (fault,)
-        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=True)
+        self._seek(midstream=True)
         for side in Side:
             self._lost(side)
         if self._stages >= _STAGES:
@@ -314,8 +323,13 @@ class Conversation:
         name = self._dissector.protocol if self._dissector is not None else "a"
         self._leave(f"{name} dissector failed")
         self._faults += (Fault("malformed", f"{name} dissector failed: {type(problem).__name__}: {problem}"[:300]),)
-        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=True)
+        self._seek(midstream=True)
         self._give_up()
+
+    def _seek(self, left: tuple[int, int] = (0, 0), *, midstream: bool) -> None:
+        """Find out anew what this is; `left` as of _rebase()."""
+        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=midstream)
+        self._rebase(left)
 
     def _unclaimed(self) -> tuple[int, int]:
         dissector = self._dissector
@@ -344,7 +358,7 @@ class Conversation:
         self._core.ledger.unrecognised_bytes += detection.held() + sum(detection.dropped)
         self._transfer = detection.seen
         for seen, base in zip(detection.seen, self._base, strict=True):
-            seen.position = base
+            seen.position = base + (self.flow.transport == "udp")
         for half in self.halves:
             half.skip()
 
@@ -391,9 +405,14 @@ class Conversation:
                 self._shown["transfer"] = now
                 self._show_transfer("open")
             return
+        before, self._shown = self._shown, {}  # what has ended is forgotten
         again = []
         for request, response in self._open():
-            first = (request or response).first  # type: ignore[union-attr]
+            message = request or response
+            assert message is not None
+            if (name := place(message)) in before:
+                self._shown[name] = before[name]
+            first = message.first
             if first + wait > now:
                 again.append(first + wait)
                 continue
@@ -402,8 +421,6 @@ class Conversation:
         if again:
             self._armed = True
             self._alarm = self._core.deadlines.add(min(again), self._due)
-        else:
-            self._shown.clear()
 
     def _open(self) -> Iterable[tuple[Message | None, Message | None]]:
         """Requests that wait, with the beginning of their answers, and messages that have only begun."""

@@ -63,9 +63,10 @@ class Detection:
         return sum(len(chunk.data) for chunk in self.chunks)
 
     def lose(self, side: Side) -> None:
-        """Bytes of one half are missing here: what follows may begin anywhere."""
+        """Bytes of one half are missing here: what follows may begin anywhere, and continues nothing."""
         self._midstream = True
         self._unsure[side] = False
+        self._drop(side)
 
     def add(self, chunk: Chunk) -> Found | None:
         """The protocol, once known."""

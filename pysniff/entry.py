@@ -216,9 +216,9 @@ class Entry:
     def faults(self) -> tuple[Fault, ...]:
         faults = self._faults
         if self._request is not None:
-            faults += self._request.faults + self._request.late_faults
+            faults += self._request.every_fault
         if self._response is not None:
-            faults += self._response.faults + self._response.late_faults
+            faults += self._response.every_fault
         return faults
 
     @property

@@ -79,9 +79,9 @@ class Message:
         self.faults = faults
 
     @property
-    def late_faults(self) -> tuple[Fault, ...]:
-        """Faults that only decoding finds: touching them decodes."""
-        return ()
+    def every_fault(self) -> tuple[Fault, ...]:
+        """`faults`, and those that only decoding finds: touching them decodes."""
+        return self.faults
 
     @property
     def version(self) -> str:

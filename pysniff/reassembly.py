@@ -57,7 +57,7 @@ class Half:
     __slots__ = (
         "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
         "conversation", "peer", "base", "ended",
-        "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_hole", "_hole_at", "_acked",
+        "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_alarm", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
@@ -83,7 +83,7 @@ class Half:
         self._far = 0  # behind the last waiting segment, from _anchor
         self._longest = 0  # of the segments that waited
         self._count = 0
-        self._hole = 0  # number of what is waited for, so that a deadline knows that it is late
+        self._alarm = (0, 0)  # time and number of the deadline for what is waited for
         self._hole_at = (UNKNOWN, False)  # where that is, and whether it is the other half's bytes
         self._acked = False  # the receiver has what is missing here
 
@@ -133,7 +133,7 @@ class Half:
                 self._force(at)
         elif not self._acked and distance(ack, self.next) > 0:
             self._acked = True
-            self._wait(at, self._core.limits.hole_wait_acked)
+            self._wait(min(at + self._core.limits.hole_wait_acked, self._alarm[0]))
 
     def release(self, at: int) -> None:
         """Something moved on: deliver what waited for it, in both halves."""
@@ -222,8 +222,9 @@ class Half:
 
     def _out_of_order(self, seq: int, data: bytes, fin: bool, ack: int, at: int) -> None:
         limits, ledger = self._core.limits, self._core.ledger
-        if self.next != UNKNOWN and distance((seq + len(data)) & _MASK, self.next) <= 0 and not fin:
-            self._repeated(seq, data)  # a retransmission or a keep-alive probe
+        behind = distance((seq + len(data)) & _MASK, self.next) if self.next != UNKNOWN else 1
+        if behind < 0 or (not behind and not fin):
+            self._repeated(seq, data)  # a retransmission, a keep-alive probe, or a FIN that bytes came after
             return
         if not self._held:
             self._anchor = seq if self.next == UNKNOWN else self.next
@@ -233,8 +234,7 @@ class Half:
             return
         if not self._held and self.next == UNKNOWN:
             # Without a SYN the first packet seen need not be the first one sent.
-            self._hole += 1
-            self._wait(at, limits.hole_wait_acked)
+            self._wait(at + limits.hole_wait_acked)
         if data:
             self._hold(distance(seq, self._anchor), data, ack, at)
         if fin:
@@ -276,13 +276,14 @@ class Half:
             self._held_bytes += len(data)
             self._core.ledger.held_bytes += len(data)
 
-    def _wait(self, at: int, time_ns: int) -> None:
+    def _wait(self, until: int) -> None:
         """Give what is missing time to come."""
-        hole = self._hole
-        self._core.deadlines.add(at + time_ns, lambda now: self._give_up(hole, now))
+        deadlines = self._core.deadlines
+        deadlines.cancel(self._alarm[1])  # one a half: holes that are filled leave nothing behind
+        self._alarm = until, deadlines.add(until, self._give_up)
 
-    def _give_up(self, hole: int, now: int) -> None:
-        if hole == self._hole and self._held and self.conversation is not None:
+    def _give_up(self, now: int) -> None:
+        if self._held and self.conversation is not None:
             self._force(now)
             self.release(now)
 
@@ -324,9 +325,8 @@ class Half:
             if ahead > 0 or early:
                 if self._hole_at != (self.next, early):
                     self._hole_at = (self.next, early)
-                    self._hole += 1
                     self._acked = early
-                    self._wait(now, limits.hole_wait_acked if early else limits.hole_wait)
+                    self._wait(now + (limits.hole_wait_acked if early else limits.hole_wait))
                 return
             since = self._deliver_first(since)
 
@@ -373,6 +373,7 @@ class Half:
             self._core.ledger.held_bytes -= self._held_bytes
             self._held_bytes = 0
             self._held.clear()
+        self._core.deadlines.cancel(self._alarm[1])
 
 
 _LAST = 1 << 60

@@ -184,13 +184,15 @@ class Sniffer:
         """A run of segments alike (runs.py): counted at once where nobody wants them, else taken apart."""
         assert block.time_at is not None
         data, count, shape = block.data, -end, shape_of(block.linktype)
-        _, _, total, _, key, _, _, offset, _ = shape.unpack4(data, start)
+        kind, version, total, word, key, _, _, offset, flags = shape.unpack4(data, start)
         half = self._tcp.halves.get(key)
         last = block.time_at(data, start + (count - 1) * (size + block.header))
         length = total - 20 - (offset >> 4) * 4
+        plain = version == 0x45 and word & 0x3FFF00FF == 6 and kind == shape.type4 and not flags & 7
         fits = length > 0 and offset >> 4 >= 5 and shape.ip + total <= size
         if (
-            fits
+            plain
+            and fits
             and half is not None
             and half.ready == COUNTED
             and at <= last < min(self._core.deadlines.next, self._sweep)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pysniff.body import Body
-from pysniff.message import Fault, Message, Role
+from pysniff.message import Fault, Message, Role, printable
 
 Fields = tuple[tuple[str, str], ...]
 Content = bytes | list[bytes] | Body  # a body as it was collected
@@ -28,9 +28,10 @@ class HttpMessage(Message):
     @property
     def headers(self) -> Fields:
         """Name and value of each field line, in order, as sent."""
-        if self._fields is None:
-            self._fields = self._read_fields()
-        return self._fields
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self._read_fields()
+        return fields
 
     @property
     def trailers(self) -> Fields:
@@ -51,8 +52,11 @@ class HttpMessage(Message):
         return body
 
     @property
-    def late_faults(self) -> tuple[Fault, ...]:
-        return self.body.faults if self._body else ()
+    def every_fault(self) -> tuple[Fault, ...]:
+        # Reading the fields notes what is odd about them; of a body only its coding can be broken.
+        if self._body and "content-encoding" in self.index:
+            return self.faults + self.body.faults
+        return self.faults if self.headers is not None else ()
 
     @property
     def index(self) -> dict[str, str]:
@@ -60,10 +64,13 @@ class HttpMessage(Message):
         try:
             return self._index
         except AttributeError:
-            index: dict[str, str] = {}
-            for name, value in self.headers:
-                name = name.lower()
-                index[name] = f"{index[name]}, {value}" if name in index else value
+            fields = self.headers
+            index = {name.lower(): value for name, value in fields}
+            if len(index) < len(fields):
+                index.clear()
+                for name, value in fields:
+                    name = name.lower()
+                    index[name] = f"{index[name]}, {value}" if name in index else value
             self._index = index
             return index
 
@@ -77,7 +84,7 @@ class HttpMessage(Message):
     def _common(self, body_limit: int) -> dict[str, Any]:
         return {
             "headers": [*map(list, self.headers)],
-            "trailers": [*map(list, self._trailers)],
+            "trailers": [*map(list, self._trailers)] if self._trailers else [],
             "cookies": [*map(list, self.cookies)],
             "headers_size": self.headers_size,
             "body": self.body.to_dict(body_limit) if self._body else dict(_NO_BODY),
@@ -98,13 +105,18 @@ class HttpRequest(HttpMessage):
     role = Role.REQUEST
 
     @property
-    def method(self) -> str:
+    def target(self) -> tuple[str, str]:
+        """Method and URL."""
         raise NotImplementedError
+
+    @property
+    def method(self) -> str:
+        return self.target[0]
 
     @property
     def url(self) -> str:
         """The request target as sent: path and query, an absolute URL, host:port, or *."""
-        raise NotImplementedError
+        return self.target[1]
 
     @property
     def path(self) -> str:
@@ -128,13 +140,14 @@ class HttpRequest(HttpMessage):
 
     @property
     def summary(self) -> str:
-        return _printable(f"{self.method} {self.url}")
+        method, url = self.target
+        return printable(f"{method} {url}")
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
-        url = self.url
-        host, path = _split(url)
+        method, url = self.target
+        host, path = ("", url.partition("?")[0]) if url[:1] == "/" else _split(url)
         return {
-            "method": self.method,
+            "method": method,
             "url": url,
             "path": path,
             "query": [*map(list, _query(url))] if "?" in url else [],
@@ -177,7 +190,7 @@ class HttpResponse(HttpMessage):
 
     @property
     def summary(self) -> str:
-        return _printable(f"{self.status} {self.reason}".rstrip())
+        return printable(f"{self.status} {self.reason}".rstrip())
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         record = {"status": self.status, "reason": self.reason, **self._common(body_limit)}
@@ -187,13 +200,6 @@ class HttpResponse(HttpMessage):
                 for one in self.interim
             ]
         return record
-
-
-def _printable(text: str) -> str:
-    """For a line that people read."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -39,7 +39,8 @@ _PLAIN_RESPONSE = re.compile(rb"HTTP/1\.[01] (?!304|204)[2-5]\d\d ").match
 class Http1(Dissector):
     """`expected`: kinds of the requests that were not answered yet. `unsure`: after a loss, that may be off.
 
-    `early`: the answer to a request that is still being sent; it is given back after that.
+    `doubtful`: so many of them, the first ones, may have been answered in a gap. `early`: the answer to a request
+    that is still being sent; it is given back after that.
     """
 
     protocol = "http"
@@ -48,6 +49,7 @@ class Http1(Dissector):
         super().__init__(limits)
         self.expected: deque[int] = deque(maxlen=limits.pipeline)
         self.unsure = False
+        self.doubtful = 0
         self.early: list[Output] = []
         self.client = _Requests(self)
         self.server = _Responses(self)
@@ -67,6 +69,18 @@ class Http1(Dissector):
 
     def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
         return self._halves[side].gap(size, at)
+
+    def asked(self, kind: int) -> None:
+        """A request begins."""
+        if self.doubtful == 1:  # a client that does not pipeline had its answer, as in pairing.py
+            self.expected.popleft()
+        self.doubtful = 0
+        self.expected.append(kind)
+
+    def answered(self) -> int:
+        """A response begins: the kind of its request."""
+        self.doubtful = max(0, self.doubtful - 1)
+        return self.expected.popleft() if self.expected else _PLAIN
 
     def take_early(self) -> list[Output]:
         early, self.early = self.early, []
@@ -93,7 +107,7 @@ class _Requests(Framing):
         self.owner = owner
 
     def begin_plain(self, data: bytes, at: int, out: list[Output]) -> int:
-        if not _PLAIN_REQUEST(data):
+        if self.owner.unsure or not _PLAIN_REQUEST(data):
             return 0
         end, need = plain_head(data, 0)
         if not end:
@@ -108,7 +122,7 @@ class _Requests(Framing):
         return end
 
     def framed(self, head: bytes, data: bytes, position: int, at: int, out: list[Output]) -> int:
-        self.owner.expected.append(_kind(head))
+        self.owner.asked(_kind(head))
         if head.startswith(b"CONNECT "):
             self.finish(b"", position, at, out)
             self.plain = False
@@ -133,7 +147,7 @@ class _Requests(Framing):
         out += self.owner.take_early()
 
     def partial(self) -> None:
-        self.owner.expected.append(_kind(self.head))
+        self.owner.asked(_kind(self.head))
 
     def lost(self) -> None:
         self.owner.unsure = True
@@ -182,9 +196,9 @@ class _Responses(Framing):
         self._interim: list[Http1Response] = []
 
     def begin_plain(self, data: bytes, at: int, out: list[Output]) -> int:
-        expected = self.owner.expected
-        # Not where the request says something about the body, or is still on its way.
-        if not expected or expected[0] or self.owner.client.reading or not _PLAIN_RESPONSE(data):
+        owner, expected = self.owner, self.owner.expected
+        # Not where the request says something about the body, is still on its way, or may be another one.
+        if not expected or expected[0] or owner.client.reading or owner.unsure or not _PLAIN_RESPONSE(data):
             return 0
         end, need = plain_head(data, UNTIL_CLOSE)
         if not end:
@@ -202,8 +216,7 @@ class _Responses(Framing):
         code = head.lstrip(b"\r\n")[9:12]
         if code[:1] == b"1" and code != b"101" and len(self._interim) < _INTERIM:
             return self._inform(head, position, at)
-        expected = self.owner.expected
-        kind = expected.popleft() if expected else _PLAIN
+        kind = self.owner.answered()
         low = head.lower()
         if code == b"101" or (kind == _CONNECT and code[:1] == b"2"):
             return self._switch(low, code, data, position, at, out)
@@ -234,18 +247,18 @@ class _Responses(Framing):
 
     def finish(self, body: Content, position: int, at: int, out: list[Output], trailers: Fields = ()) -> None:
         owner = self.owner
-        early = owner.client.reading and not owner.expected
+        early = owner.client.reading and not owner.expected and not owner.early
         super().finish(body, position, at, owner.early if early else out, trailers)
         self._interim.clear()
         if not owner.expected:
             owner.unsure = False
 
     def partial(self) -> None:
-        if self.owner.expected:
-            self.owner.expected.popleft()
+        self.owner.answered()
 
     def lost(self) -> None:
         self.owner.unsure = True
+        self.owner.doubtful = len(self.owner.expected)
 
     def _cut(self, fault: Fault, at: int, out: list[Output]) -> None:
         if self._interim and not self.reading and not self.start.match(self.buffer):

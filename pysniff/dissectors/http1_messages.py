@@ -20,13 +20,12 @@ class _Head(HttpMessage):
         head = self.head
         return len(head) + (4 if b"\r\n" in head or b"\n" not in head else 2)
 
-    @property
-    def late_faults(self) -> tuple[Fault, ...]:
-        odd = oddities(self.head, len(self.headers))
-        return (Fault("malformed", odd), *super().late_faults) if odd else super().late_faults
-
     def _read_fields(self) -> Fields:
-        return read_fields(self.head)
+        fields = read_fields(self.head)
+        odd = oddities(self.head, len(fields))
+        if odd:
+            self.faults += (Fault("malformed", odd),)
+        return fields
 
     @property
     def start_line(self) -> str:
@@ -36,7 +35,9 @@ class _Head(HttpMessage):
 
 
 class Http1Request(_Head, HttpRequest):
-    __slots__ = ("head",)
+    __slots__ = ("_target", "head")
+
+    _target: tuple[str, str]  # unset until somebody asks
 
     def __init__(
         self, first: int, last: int, position: int, size: int, head: bytes, body: Content = b"",
@@ -54,16 +55,16 @@ class Http1Request(_Head, HttpRequest):
         self._fields = None
 
     @property
-    def method(self) -> str:
-        head = self.head.lstrip(b"\r\n")
-        return text(head[: head.find(b" ")])
-
-    @property
-    def url(self) -> str:
-        # The target may have spaces in it (RFC 9112 §3.2 lets a recipient be lenient), so what is around it counts.
-        line = self.start_line
-        target, space, version = line[line.find(" ") + 1 :].rpartition(" ")
-        return target.strip() if space else version
+    def target(self) -> tuple[str, str]:
+        try:
+            return self._target
+        except AttributeError:
+            # The URL may have spaces in it, which RFC 9112 §3.2 lets a recipient accept: what is around it counts.
+            line = self.start_line
+            method, _, rest = line.partition(" ")
+            url, space, version = rest.rpartition(" ")
+            self._target = (method, url.strip() if space else version)
+            return self._target
 
     @property
     def version(self) -> str:
