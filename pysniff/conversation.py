@@ -177,7 +177,7 @@ class Conversation:
         if detection is None:  # nobody is interested any more, but the half did not know yet
             self._count_transfer(chunk)
             return
-        found = self._decode_as() or detection.add(chunk)
+        found = (self._forced() if not self._stages else None) or detection.add(chunk)
         if found is not None and not detection.chunks:  # decode_as did not look at the bytes
             detection.chunks.append(chunk)
         if found is not None:
@@ -185,9 +185,10 @@ class Conversation:
         elif detection.exhausted:
             self._give_up()
 
-    def _decode_as(self) -> Found | None:
+    def _forced(self) -> Found | None:
+        """What decode_as says about the ports."""
         rules = self._core.decode_as
-        if not rules or self._stages or self._detection is None:
+        if not rules:
             return None
         transport, key = self.flow.transport, self.flow.key
         for port, flip in ((key[-2:], False), (key[-4:-2], True)):
@@ -195,7 +196,8 @@ class Conversation:
             dissector = protocol and self._core.named(protocol, transport)
             if dissector:
                 # A SYN knows better than a port who the client is.
-                return Found(dissector, flip and not self._detection.oriented)
+                oriented = self._detection is not None and self._detection.oriented
+                return Found(dissector, flip and not oriented)
         return None
 
     def _start(self, found: Found, detection: Detection) -> None:
@@ -210,10 +212,11 @@ class Conversation:
         self._rebase()
         at = chunks[-1].at
         try:
-            dissector = self._dissector = found.dissector(self._core.limits)
+            dissector = found.dissector(self._core.limits)
         except Exception as problem:
             self._broken(problem, at)
         else:
+            self._dissector = dissector
             for side in found.lost if self.flow.transport == "tcp" else ():
                 self._lost(side)
                 self._run(partial(dissector.gap, side, 0, at), at)
@@ -221,9 +224,8 @@ class Conversation:
             self._unfed[chunk.side] -= len(chunk.data)
             self.feed(*chunk)
         for side in Side:
-            dissector = self._dissector
-            if self._ended[side] and dissector is not None:  # before anybody knew what it was
-                self._run(partial(dissector.close, side, at), at)
+            if self._ended[side] and self._dissector is not None:  # before anybody knew what it was
+                self._run(partial(self._dissector.close, side, at), at)
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -307,7 +309,8 @@ class Conversation:
     def _fail(self, reason: str, at: int) -> None:
         """The dissector cannot go on; a later chunk may begin with a message again."""
         self._leave(reason or "malformed")
-        self._stages += 1
+        # Who forces a protocol shall see that it does not fit.
+        self._stages += _STAGES if self._forced() is not None else 1
         fault = Fault("malformed", reason)
         if fault not in self._faults:
             self._faults += (fault,)

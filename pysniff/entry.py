@@ -36,17 +36,18 @@ class Flow:
     """Who talks to whom; named at its first packet, for good.
 
     `key` is that of the first packet (addresses and ports of sender and receiver, as on the wire),
-    `first` its time. `flipped`: the first sender turned out to be the server.
+    `first` its time, `seq` its TCP sequence number. `flipped`: the first sender turned out to be the server.
     """
 
-    __slots__ = ("transport", "key", "first", "node", "capture_source", "flipped", "_name", "_ends")
+    __slots__ = ("transport", "key", "first", "node", "capture_source", "seq", "flipped", "_name", "_ends")
 
-    def __init__(self, transport: str, key: bytes, first: int, node: str, capture_source: str) -> None:
+    def __init__(self, transport: str, key: bytes, first: int, node: str, capture_source: str, seq: int = 0) -> None:
         self.transport = transport
         self.key = key
         self.first = first
         self.node = node
         self.capture_source = capture_source
+        self.seq = seq
         self.flipped = False
         self._name = ""
         self._ends: tuple[Endpoint, Endpoint] | None = None
@@ -55,7 +56,9 @@ class Flow:
     def name(self) -> str:
         """16 hex digits that follow from the first packet alone."""
         if not self._name:
-            identity = self.key + self.transport.encode() + self.first.to_bytes(16, "big", signed=True)
+            # Times alone do not tell connections apart where a capture has none.
+            number = self.first.to_bytes(16, "big", signed=True) + self.seq.to_bytes(4, "big")
+            identity = self.key + self.transport.encode() + number
             self._name = blake2b(identity, digest_size=8).hexdigest()
         return self._name
 
@@ -206,6 +209,11 @@ class Entry:
     @property
     def summary(self) -> str:
         return self._message.summary
+
+    @property
+    def headline(self) -> str:
+        """The summary and more, for a line that people read: of HTTP the query too."""
+        return self._message.headline
 
     @property
     def state(self) -> str:

@@ -41,6 +41,9 @@ class FileError(PysniffError):
     exit_code = 3
 
 
+FILTER_HINT = "write it as for tcpdump: tcp port 80; see man pcap-filter"
+
+
 class FilterError(PysniffError):
     """A capture filter that does not compile."""
 

@@ -22,6 +22,7 @@ class Limits:
     body_bytes: int = 8 * MIB  # kept of one body; size and hash go on
     decoded_bytes: int = 64 * MIB  # counted of one decompressed body: a bomb ends here
     pipeline: int = 10_000  # requests waiting for answers in one conversation
+    waiting_bytes: int = 32 * MIB  # of such requests, as far as they are kept
     detect_bytes: int = 8 * KIB  # first bytes of a half that decide its protocol
     detect_chunks: int = 4_096  # chunks looked at when joined in the middle: a message may start at any
 

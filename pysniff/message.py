@@ -94,6 +94,11 @@ class Message:
         return ""
 
     @property
+    def headline(self) -> str:
+        """The summary with everything that fits a terminal's line."""
+        return self.summary
+
+    @property
     def status_text(self) -> str:
         """Of a response: its status as the protocol writes it, "" where there is none."""
         return ""

@@ -39,7 +39,7 @@ class Block:
     `time_at(data, start)` is its time. singles() takes those apart.
     """
 
-    __slots__ = ("data", "records", "linktype", "interface", "header", "time_at")
+    __slots__ = ("data", "records", "linktype", "interface", "header", "time_at", "_sums")
 
     PADDING = 96
 
@@ -51,6 +51,7 @@ class Block:
         interface: str = "",
         header: int = 0,
         time_at: Callable[[bytes, int], int] | None = None,
+        sums: tuple[int, int] | None = None,
     ) -> None:
         self.data = data
         self.records = records
@@ -58,6 +59,7 @@ class Block:
         self.interface = interface
         self.header = header
         self.time_at = time_at
+        self._sums = sums  # packets and their captured bytes, where the reader knows already
 
     @classmethod
     def of(cls, packet: Packet) -> Block:
@@ -66,10 +68,14 @@ class Block:
         return cls(packet.data + bytes(cls.PADDING), [record], packet.linktype, packet.interface)
 
     def __len__(self) -> int:
+        if self._sums is not None:
+            return self._sums[0]
         return sum([1 if end >= 0 else -end for _, _, end, _ in self.records])
 
     def captured(self) -> int:
         """Bytes of all packets."""
+        if self._sums is not None:
+            return self._sums[1]
         return sum([end - start if end >= 0 else -end * size for _, start, end, size in self.records])
 
     def packets(self) -> Iterator[Packet]:

@@ -30,11 +30,13 @@ class Pairs:
     __slots__ = (
         "_core",
         "_ledger",
+        "_limits",
         "_most",
         "_flow",
         "_waiting",
         "_keyed",
         "_doubtful",
+        "_forgotten",
         "_midstream",
         "_suspect",
         "_guess",
@@ -47,11 +49,13 @@ class Pairs:
     def __init__(self, core: Core, flow: Flow, midstream: bool) -> None:
         self._core = core
         self._ledger = core.ledger
+        self._limits = core.limits
         self._most = core.limits.pipeline
         self._flow = flow
         self._waiting: deque[Message] = deque()
         self._keyed: dict[Hashable, deque[Message]] = {}
         self._doubtful = 0  # first so many requests in _waiting may have been answered in a gap
+        self._forgotten = 0  # requests no longer in _waiting whose answers may still come
         self._midstream = midstream
         # Requests or answers are missing: should requests be pipelined, then who answers whom is a guess.
         self._suspect = midstream
@@ -76,7 +80,9 @@ class Pairs:
             waiting = self._waiting
             waiting.append(message)
             if len(waiting) > self._most:
-                self._unanswered(waiting.popleft(), "more requests waited than are remembered")
+                self._forget_oldest()
+            elif message.size > _LARGE:
+                self._bound_bytes()
         elif role is RESPONSE:
             self._ledger.responses += 1
             if message.key is not None:
@@ -112,6 +118,7 @@ class Pairs:
     def gap(self, side: Side) -> None:
         """Bytes of one half were lost: answers may be missing, or requests."""
         self.synchronised = False
+        self._forgotten = 0
         self._suspect = True
         if side is Side.CLIENT:
             self._unseen = True
@@ -135,8 +142,25 @@ class Pairs:
         for waiting in self._keyed.values():
             yield from waiting
 
+    def _forget_oldest(self) -> None:
+        """Room for one more; the answer to what is forgotten shall not be taken for another one's."""
+        self._unanswered(self._waiting.popleft(), "more requests waited than are remembered")
+        self._forgotten += 1
+        self.synchronised = False
+        self.acked = None
+
+    def _bound_bytes(self) -> None:
+        waiting, body_bytes = self._waiting, self._limits.body_bytes
+        kept = sum([min(request.size, body_bytes) for request in waiting])
+        while kept > self._limits.waiting_bytes and len(waiting) > 1:
+            kept -= min(waiting[0].size, body_bytes)
+            self._forget_oldest()
+
     def _answers(self, request: Message, response: Message) -> bool:
         """Whether bytes sent at `acked` can answer this request; if so, both halves are in step again."""
+        if self._forgotten:
+            self._forgotten -= 1
+            return False
         if response.first < request.first:
             return False
         if self.acked is not None and self.acked < request.position + request.size:
@@ -202,3 +226,5 @@ class Pairs:
 
 # Requests of one conversation with the same key that may wait: a name server is asked again a few times.
 _SAME_KEY = 64
+# Requests smaller than this are bounded by their number alone.
+_LARGE = 4_096

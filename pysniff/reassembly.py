@@ -124,6 +124,14 @@ class Half:
         if fin:
             self._end(at)
 
+    def begins(self, first: int) -> bool:
+        """Whether what waits begins with this sequence number."""
+        return bool(self._held) and (self._anchor + self._held[0].place) & _MASK == first
+
+    def far(self, seq: int) -> bool:
+        """Whether this cannot be a sequence number of these days."""
+        return not self.skipping and self.next != UNKNOWN and abs(distance(seq, self.next)) > _FAR
+
     def acknowledged(self, ack: int, at: int) -> None:
         """The receiver has everything before `ack`: what is missing there was lost by the capture, or comes late."""
         if not self._held:
@@ -301,7 +309,7 @@ class Half:
 
     def lost_until(self, ack: int, at: int) -> None:
         """The other half has acknowledged bytes that were never seen."""
-        while (missing := distance(ack, self.next)) > 0 and not self.skipping:
+        while (missing := distance(ack, self.next)) > 0 and not (self.skipping or self.ended):  # a FIN counts as one
             ahead = self._held[0].place - distance(self.next, self._anchor) if self._held else missing
             if ahead > 0:
                 self._skip_over(min(ahead, missing), at)
@@ -379,3 +387,5 @@ class Half:
 _LAST = 1 << 60
 # RFC 7323 §2.3: no window is larger than 1 GiB; what is further away belongs to another connection.
 _WINDOW = 1 << 30
+# A reset that is further away than this was forged, or is from another connection; the usual windows are smaller.
+_FAR = 1 << 26

@@ -59,6 +59,8 @@ class Connections:
         if conversation is None:
             half.late(seq, payload)
             return
+        if flags & RST and half.far(seq):
+            flags &= ~RST  # RFC 9293 §3.10.7.4: outside of the window it is ignored
         if half.skipping:
             if payload:
                 half.count(payload, at)
@@ -146,8 +148,9 @@ class Connections:
             if conversation is not None:
                 if half.base == first and half.next != UNKNOWN:
                     return  # a retransmission
-                if half.next == UNKNOWN and flags & ACK:
-                    half.start(first)  # the answer to a SYN that brought data (RFC 7413)
+                if half.next == UNKNOWN and (flags & ACK or half.begins(first)):
+                    half.start(first)  # the answer to a SYN that brought data (RFC 7413), or captured behind its data
+                    half.release(at)
                     return
                 self._end(conversation, at, "port reused")
             elif half.base == first and half.next != UNKNOWN:
@@ -177,7 +180,7 @@ class Connections:
         half, peer = Half(core, CLIENT), Half(core, SERVER)
         half.peer, peer.peer = peer, half
         first = min([at] + [syn[2] for syn in (mine, theirs) if syn is not None])
-        flow = Flow("tcp", key, first, core.node, core.capture_source)
+        flow = Flow("tcp", key, first, core.node, core.capture_source, seq)
         by_server = (mine is not None and mine[1]) or (theirs is not None and not theirs[1])
         if by_server:
             flow.flipped = True
@@ -213,6 +216,9 @@ class Connections:
         conversation.close(at, reason)
         for one in (half, half.peer):
             one.stop()
+        if reason == "idle":  # it may go on, and is joined in the middle then
+            self._drop(key, half)
+            return
         # Late segments shall not open a new conversation.
         self._ended.append((at + self._core.limits.linger, key, half))
         if len(self._ended) > self._core.limits.closed:

@@ -28,6 +28,7 @@ class Transfer(Message):
         self.last = last
         self.packets += packets
         self.bytes += size
+        self.size += size
 
     def copy(self, faults: tuple[Fault, ...]) -> Transfer:
         copy = Transfer(self.protocol, self.side)
@@ -38,7 +39,8 @@ class Transfer(Message):
 
     @property
     def summary(self) -> str:
-        return f"{self.bytes} bytes in {self.packets} packets"
+        many = "" if self.packets == 1 else "s"
+        return f"{self.bytes} bytes in {self.packets} packet{many}"
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         return {"bytes": self.bytes, "packets": self.packets}

@@ -94,7 +94,17 @@ def test_each_write_leaves_whole_packets_behind(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_a_write_error(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "no" / "folder.pcap", "a\0b"):
         with pytest.raises(WriteError):
-            Writer(target)
+            Writer(target).close()
+
+
+def test_an_old_file_stays_until_there_is_a_packet(tmp_path: Path) -> None:
+    path = tmp_path / "keep.pcap"
+    path.write_bytes(b"precious")
+    with pytest.raises(RuntimeError), Writer(path):
+        raise RuntimeError("no such interface")
+    assert path.read_bytes() == b"precious"
+    Writer(path).close()
+    assert len(path.read_bytes()) == 24
 
 
 class _Failing(io.BytesIO):
@@ -108,9 +118,9 @@ class _Failing(io.BytesIO):
 
 def test_a_full_disk_is_a_write_error_and_a_closed_pipe_is_not() -> None:
     with pytest.raises(WriteError, match="told so"):
-        Writer(_Failing(errno.ENOSPC))
+        Writer(_Failing(errno.ENOSPC)).close()
     with pytest.raises(BrokenPipeError):
-        Writer(_Failing(errno.EPIPE))
+        Writer(_Failing(errno.EPIPE)).close()
 
 
 @pytest.mark.needs("tshark")

@@ -247,6 +247,18 @@ def test_lines_fit_a_terminal_and_are_whole_in_a_pipe(monkeypatch: pytest.Monkey
         assert (len(text) <= longest and "…" in text) if longest else long in text
 
 
+def test_a_mark_on_a_terminal_narrows_its_own_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pysniff.cli.lines import Lines
+    from pysniff.cli.output import Output
+
+    monkeypatch.setenv("COLUMNS", "118")
+    stream = io.BytesIO()
+    marked = entry(faults=[Fault("gap", "lost", 9)])
+    Lines(Output(stream, live=True), Terminal(interactive=True), 0, 0).show([entry(), marked, entry()])
+    first, between, last = stream.getvalue().decode().splitlines()
+    assert first == last and len(between) <= 118
+
+
 class Tty(io.StringIO):
     def isatty(self) -> bool:
         return True

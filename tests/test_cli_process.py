@@ -167,6 +167,16 @@ def test_w_writes_the_packets_and_a_dash_writes_nothing_else(shop: str, tmp_path
     assert paths(pysniff("-r", copy, "--json").stdout) == ["/one", "/two", "/three"]
 
 
+def test_w_never_empties_the_file_that_r_reads(shop: str, tmp_path: Path) -> None:
+    before = Path(shop).read_bytes()
+    alias = tmp_path / "alias.pcap"
+    alias.symlink_to(shop)
+    for target in (shop, str(alias)):
+        done = pysniff("-r", shop, "-w", target)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, b"", 1)
+    assert Path(shop).read_bytes() == before
+
+
 def test_strict_is_20_where_bytes_are_missing(tmp_path: Path, shop: str) -> None:
     assert pysniff("-r", shop, "--strict").returncode == 0
     conversation = Conversation(40_000).call("/one")

@@ -85,6 +85,7 @@ def test_an_unknown_protocol_is_one_entry_with_bytes_packets_and_times() -> None
     assert (entry.protocol, entry.state, entry.version) == ("tcp", "closed", "")
     assert record["request"] == {"bytes": 2 * len(NOISE), "packets": 2}
     assert record["response"] == {"bytes": 4 * len(NOISE), "packets": 2}
+    assert (entry.request.size, entry.response.size) == (2 * len(NOISE), 4 * len(NOISE))
     assert (entry.time_ns, entry.completed_ns) == (begun, ended)
     assert wire.ledger.unrecognised == 1
     assert wire.ledger.unrecognised_bytes + wire.ledger.skipped_bytes == 6 * len(NOISE)

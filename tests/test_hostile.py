@@ -42,7 +42,7 @@ TINY = Limits(
     head_bytes=2 * KIB, line_bytes=512, body_bytes=4 * KIB, decoded_bytes=32 * KIB, pipeline=8, detect_bytes=512,
     detect_chunks=16, held_bytes=8 * KIB, held_segments=8, held_total=16 * KIB, fragments=4, fragment_bytes=8 * KIB,
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
-    linger=5 * SECOND,
+    linger=5 * SECOND, waiting_bytes=8 * KIB,
 )  # fmt: skip
 
 
@@ -471,6 +471,10 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
         lambda entries, _: entries[0].to_dict()["response"]["body"]["truncated"],
     ),
     "pipeline": (lambda: conversation(c(ASKED[1] * 20)), lambda _, ledger: ledger.unanswered == 20),
+    "waiting_bytes": (
+        lambda: conversation(c(b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)),
+        lambda _, ledger: ledger.unanswered == 1,
+    ),
     "detect_bytes": (lambda: conversation(c(b"?" * 600)), lambda _, ledger: ledger.unrecognised == 1),
     "detect_chunks": (
         lambda: conversation(*[c(b"?")] * 30)[3:],

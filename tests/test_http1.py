@@ -99,7 +99,8 @@ def test_a_request_and_its_response() -> None:
     assert request.body.raw == b"body"
     assert (response.status, response.reason, response.cookies) == (200, "OK", (("s", "9"),))
     assert (response.body.mime_type, response.body.json()) == ("application/json", [1])
-    assert (entry.version, entry.summary, entry.status, entry.ok) == ("1.1", "POST /cart?id=7&x=%20y", "200", True)
+    assert (entry.version, entry.summary, entry.status, entry.ok) == ("1.1", "POST /cart", "200", True)
+    assert entry.headline == "POST /cart?id=7&x=%20y"
     assert (entry.completeness, entry.faults) == ("complete", ())
 
 

@@ -202,6 +202,14 @@ def test_a_hole_at_the_end_of_the_capture_is_a_gap() -> None:
     assert wire.entries[0].completeness == "gap"
 
 
+def test_a_fin_behind_a_hole_is_no_lost_byte() -> None:
+    """It counts in sequence numbers, and the other side acknowledges it."""
+    wire = begun()
+    packets = [*parts(wire), wire.send(SERVER, flags=FIN | ACK), wire.send(CLIENT, flags=FIN | ACK)]
+    wire.see(*packets[:4], *packets[5:]).close()
+    assert wire.ledger.gap_bytes == 100
+
+
 # Beginnings
 
 

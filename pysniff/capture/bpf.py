@@ -65,7 +65,10 @@ def _checked(bpf: str, linktype: int) -> int:
             finally:
                 reader.close()
         except (pcapy.PcapError, ValueError) as error:  # ValueError: a NUL in it
-            raise FilterError(f"capture filter {bpf!r}: {error}", hint="see man pcap-filter") from None
+            raise FilterError(
+                f"capture filter {bpf!r}: {error}",
+                hint=FILTER_HINT,
+            ) from None
 
 
 _Instructions = list[tuple[int, int, int, int]]  # code, jt, jf, k

@@ -18,7 +18,7 @@ from pysniff.capture import Idle, LiveCounts
 from pysniff.capture.interfaces import list_interfaces, unknown
 from pysniff.capture.pcapng import PcapngParser
 from pysniff.capture.stream import CHUNK, WAIT, Wake
-from pysniff.errors import CaptureError, FilterError, PrivilegeError, ReadError
+from pysniff.errors import FILTER_HINT, CaptureError, FilterError, PrivilegeError, ReadError
 from pysniff.limits import SECOND
 from pysniff.packet import Block
 
@@ -151,7 +151,7 @@ class Dumpcap:
                 hint="run with sudo, or join the group wireshark, or read a file with -r",
             )
         if self._bpf and "filter" in text:
-            return FilterError(f"capture filter {self._bpf!r}: {said}", hint="see man pcap-filter")
+            return FilterError(f"capture filter {self._bpf!r}: {said}", hint=FILTER_HINT)
         return CaptureError(f"dumpcap: {said}")
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pcapy
 
 from pysniff.capture.interfaces import index_of, is_loopback, unknown
-from pysniff.errors import CaptureError, FilterError, PrivilegeError
+from pysniff.errors import FILTER_HINT, CaptureError, FilterError, PrivilegeError
 from pysniff.packet import Block
 
 BATCH = 1024  # packets a call
@@ -95,7 +95,7 @@ class Handle:
         try:
             self._reader.setfilter(bpf)
         except (pcapy.PcapError, ValueError) as error:
-            raise FilterError(f"capture filter {bpf!r}: {error}", hint="see man pcap-filter") from None
+            raise FilterError(f"capture filter {bpf!r}: {error}", hint=FILTER_HINT) from None
         if not bpf and sys.platform == "linux":
             self._set_option(socket.SOL_SOCKET, _SO_DETACH_FILTER, bytes(4))
 

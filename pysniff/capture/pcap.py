@@ -60,6 +60,7 @@ class PcapParser:
         self._unit = 1
         self._longest = LONGEST_USUAL
         self._swapped = False
+        self._alike = 0  # packets of the last block that stand in another's record
         self._rest: list[bytes] = []  # of a record not yet whole
         self._have = 0
         self._need = HEADER_BYTES
@@ -78,12 +79,15 @@ class PcapParser:
             self._read_header(buffer)
             at = HEADER_BYTES
         assert self._record is not None
+        begin = at
         records, at, need = self._walk(buffer, at, limit, self._record)
         self._rest = [buffer[at:limit]]
         self._have = limit - at
         self._need = need
         if records:
-            yield Block(buffer, records, self.linktype, header=self._record.size, time_at=self._time_at)
+            packets, size = len(records) + self._alike, self._record.size
+            sums = (packets, at - begin - packets * size)
+            yield Block(buffer, records, self.linktype, header=size, time_at=self._time_at, sums=sums)
         if need > self._longest + self._record.size:
             raise ReadError(
                 f"a packet of {need - self._record.size} bytes in the capture: it is damaged from here on",
@@ -122,7 +126,8 @@ class PcapParser:
         unpack = header.unpack_from
         size, unit, longest, swapped = header.size, self._unit, self._longest, self._swapped
         last = limit - size
-        before, runs = -1, self.runs and self._unit and not swapped
+        before, runs = -1, self.runs and not swapped
+        self._alike = 0
         while at <= last:
             seconds, fraction, captured, wire = unpack(buffer, at)
             if captured > wire:
@@ -138,6 +143,7 @@ class PcapParser:
                 length = self._run_length(buffer, at, limit, captured)
                 if length:
                     add((seconds * 1_000_000_000 + fraction * unit, start, -length, captured))
+                    self._alike += length - 1
                     at += length * (size + captured)
                     continue
             before = captured if runs and captured >= SHORTEST else -1

@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 from pysniff.capture.pcap import LONGEST
@@ -20,59 +21,77 @@ _U64 = 0xFFFFFFFFFFFFFFFF
 class Writer:
     """`target`: a path (".pcap" writes pcap, everything else pcapng), "-" for stdout, or a binary stream.
 
-    The file appears at once. Each write() leaves whole packets behind for whoever follows the file. Raises
-    WriteError; a reader that closed its end of a pipe is a BrokenPipeError as everywhere.
+    A file is opened with the first packet, or by close(): a capture that fails before that leaves an old file alone.
+    Each write() leaves whole packets behind for whoever follows the file. Raises WriteError; a reader that closed
+    its end of a pipe is a BrokenPipeError as everywhere.
     """
 
     def __init__(self, target: str | os.PathLike[str] | BinaryIO) -> None:
-        self._owned = False
-        self._stream: BinaryIO
-        if isinstance(target, (str, os.PathLike)):
-            path = os.fspath(target)
-            self.label = "standard output" if path == "-" else path
-            classic = path.endswith(".pcap")
-            if path == "-":
-                self._stream = sys.stdout.buffer
-            else:
-                try:
-                    self._stream = open(path, "wb")  # noqa: SIM115 - close() closes it
-                except (OSError, ValueError) as error:
-                    raise WriteError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-                self._owned = True
-        else:
+        self._path = ""
+        self._stream: BinaryIO | None = None
+        if not isinstance(target, (str, os.PathLike)):
             self._stream = target
             self.label = str(getattr(target, "name", "output"))
-            classic = self.label.endswith(".pcap")
-        self._format: _Pcap | _Pcapng = _Pcap() if classic else _Pcapng()
+        elif (path := os.fspath(target)) == "-":
+            if sys.stdout is None:
+                raise WriteError("standard output is closed")
+            self._stream = sys.stdout.buffer
+            self.label = "standard output"
+        else:
+            self._path = self.label = path
+            if "\0" not in path and not Path(path).parent.is_dir():
+                raise WriteError(f"{path}: {Path(path).parent} is no directory")
+        self._format: _Pcap | _Pcapng = _Pcap() if self.label.endswith(".pcap") else _Pcapng()
+        self._begun = False
+        self._closed = False
         self.packets = 0
-        try:
-            self._put(self._format.header())
-        except WriteError:
-            self._close_owned()
-            raise
 
     def write(self, block: Block) -> None:
+        self._begin()
         self._put(self._format.block(block))
         self.packets += len(block.records)
 
     def close(self) -> None:
         """Write what is left and close what was opened here; again does nothing."""
-        if self._stream.closed:
+        if self._closed:
             return
+        self._closed = True
         try:
+            self._begin()
             self._put(self._format.end())
         finally:
             self._close_owned()
 
+    def abandon(self) -> None:
+        """Close without opening what no packet was written to."""
+        if self._begun:
+            self.close()
+        self._closed = True
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        if self._stream is None:
+            try:
+                self._stream = open(self._path, "wb")  # noqa: SIM115 - close() closes it
+            except (OSError, ValueError) as error:
+                raise WriteError(f"{self._path}: {getattr(error, 'strerror', None) or error}") from None
+        self._begun = True
+        self._put(self._format.header())
+
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
 
     def _put(self, data: bytes) -> None:
         if not data:
             return
+        assert self._stream is not None
         try:
             self._stream.write(data)
             self._stream.flush()
@@ -82,7 +101,7 @@ class Writer:
             raise WriteError(f"{self.label}: {error.strerror or error}") from None
 
     def _close_owned(self) -> None:
-        if not self._owned:
+        if not self._path or self._stream is None:
             return
         try:
             self._stream.close()

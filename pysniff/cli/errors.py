@@ -94,7 +94,7 @@ def unexpected(error: Exception) -> None:
 
 def abandon_stdout() -> None:
     """Let the interpreter flush into nothing at exit instead of failing once more."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is None where it was closed from the start
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)

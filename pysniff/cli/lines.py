@@ -68,20 +68,22 @@ class Lines:
         marks = self._marks(entry)
 
         fixed = len(clock) + max(self._ends, cells(ends)) + self._protocol + self._status + len(tail) + 10
-        summary = visible(entry.summary)
+        summary = visible(entry.headline)
         if width is None:
-            self._summary = max(self._summary, min(cells(summary), 48))
+            column = self._summary = max(self._summary, min(cells(summary), 48))
         else:
             room = max(SUMMARY_LEAST, width - fixed - (cells(marks) + 2 if marks else 0))
             summary = cut(summary, room, self._terminal.ellipsis)
-            self._summary = min(room, max(self._summary, cells(summary)))
+            column = min(room, max(self._summary, cells(summary)))
+            if not marks:  # which narrow their own line only
+                self._summary = column
 
         line = "  ".join(
             (
                 paint(clock, "dim"),
                 pad(ends, self._ends),
                 paint(pad(protocol, self._protocol), "cyan"),
-                pad(summary, self._summary),
+                pad(summary, column),
                 paint(pad(status, self._status), *status_styles(entry)),
                 paint(tail, "dim"),
             )

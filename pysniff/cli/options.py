@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,6 +60,15 @@ def check(options: SniffOptions) -> None:
         raise OptionError("standard input can be read once", hint="give -r - once")
     if options.write == "-" and options.json:
         raise OptionError("-w - and --json both write to standard output", hint="write the packets to a file")
+    if options.write and any(_one_file(options.write, path) for path in options.files):
+        raise OptionError(f"-w {options.write} would overwrite what -r reads", hint="write to another file")
+
+
+def _one_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):  # one that does not exist yet is another
+        return False
 
 
 class Size(IntType):

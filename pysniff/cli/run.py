@@ -17,7 +17,7 @@ from pysniff.cli.lines import Lines
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
 from pysniff.cli.terminal import terminal, visible
-from pysniff.errors import PysniffError
+from pysniff.errors import PysniffError, WriteError
 
 if TYPE_CHECKING:
     from pysniff.capture.writer import Writer
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def run(options: SniffOptions) -> int:
     """Sniff or read until the end, -c, --duration or Ctrl-C; the exit code."""
+    if sys.stdout is None:
+        raise WriteError("standard output is closed", hint="redirect it to /dev/null")
     sink = open_sink(options)
     writer = open_writer(options.write)
     watched = sys.stderr.isatty() and not options.quiet
@@ -47,7 +49,8 @@ def run(options: SniffOptions) -> int:
             progress.erase()
         sink.close()
     if writer is not None:
-        writer.close()
+        # After a wrong filter there is nothing to write, and an old file stays.
+        writer.close() if failure is None else writer.abandon()
     if options.verbosity or interrupt.asked:
         print_ledger(entries.ledger)
     if failure is not None:

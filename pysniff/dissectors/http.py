@@ -141,6 +141,11 @@ class HttpRequest(HttpMessage):
     @property
     def summary(self) -> str:
         method, url = self.target
+        return printable(f"{method} {url.partition('?')[0]}")
+
+    @property
+    def headline(self) -> str:
+        method, url = self.target
         return printable(f"{method} {url}")
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:

@@ -434,7 +434,7 @@ class Framing:
     def _search(self, data: bytes, position: int, at: int, out: list[Output]) -> int:
         """Look for a start line, which may have begun in the line that is in `buffer`."""
         text = bytes(self.buffer) + data[position:] if self.buffer else data[position:] if position else data
-        found = self.again.search(text) if b"HTTP/1." in text else None  # most has no such word: 30 times as fast
+        found = self.again.search(text) if b"HTTP/1." in text else None  # most has no such word: 20 times as fast
         if found:
             skip = found.start()
         else:

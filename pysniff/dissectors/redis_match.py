@@ -135,6 +135,7 @@ def judge(client: bytes, server: bytes) -> Match:
         return Match.UNSURE
     word = client.split(None, 1)[0].upper()
     certain = answered is Match.YES or (not array and server == b"+OK\r\n" and word not in _SHARED)
+    certain = certain or (array and server.startswith(b"-ERR "))  # to a command that the server does not know either
     return Match.YES if certain and (array or b"\n" in client) else Match.UNSURE
 
 
