@@ -472,8 +472,11 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
     ),
     "pipeline": (lambda: conversation(c(ASKED[1] * 20)), lambda _, ledger: ledger.unanswered == 20),
     "waiting_bytes": (
-        lambda: conversation(c(b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)),
-        lambda _, ledger: ledger.unanswered == 1,
+        lambda: conversation(
+            c((b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000) * 2),
+            s(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 2),
+        ),
+        lambda _, ledger: ledger.unrequested == 1,
     ),
     "detect_bytes": (lambda: conversation(c(b"?" * 600)), lambda _, ledger: ledger.unrecognised == 1),
     "detect_chunks": (

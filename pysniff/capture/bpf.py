@@ -11,7 +11,7 @@ import tempfile
 import pcapy
 
 from pysniff.capture.pcap import LONGEST
-from pysniff.errors import FilterError
+from pysniff.errors import FILTER_HINT, FilterError
 from pysniff.packet import Block
 
 _NETMASK_UNKNOWN = 0xFFFFFFFF  # PCAP_NETMASK_UNKNOWN
