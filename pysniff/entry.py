@@ -36,7 +36,8 @@ class Flow:
     """Who talks to whom; named at its first packet, for good.
 
     `key` is that of the first packet (addresses and ports of sender and receiver, as on the wire),
-    `first` its time, `seq` its TCP sequence number. `flipped`: the first sender turned out to be the server.
+    `first` its time, `seq` the TCP sequence number of its first byte. `flipped`: the first sender turned out to
+    be the server.
     """
 
     __slots__ = ("transport", "key", "first", "node", "capture_source", "seq", "flipped", "_name", "_ends")

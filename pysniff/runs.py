@@ -33,9 +33,10 @@ def run_length(data: bytes, at: int, limit: int, linktype: int, header: int, cap
     for place in _places(linktype, header):
         # The byte at this place of every packet, were they all of this length.
         column = data[at + place : at + place + stride * count : stride]
-        count = len(column) - len(column.lstrip(column[:1]))
-        if count < FEWEST:
-            return 0
+        if column.count(column[0]) != count:
+            count = len(column) - len(column.lstrip(column[:1]))
+            if count < FEWEST:
+                return 0
     return count
 
 

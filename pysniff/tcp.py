@@ -180,7 +180,9 @@ class Connections:
         half, peer = Half(core, CLIENT), Half(core, SERVER)
         half.peer, peer.peer = peer, half
         first = min([at] + [syn[2] for syn in (mine, theirs) if syn is not None])
-        flow = Flow("tcp", key, first, core.node, core.capture_source, seq)
+        syn = mine or theirs
+        # Without a SYN this segment stands for the connection; with one, reordered data gives the same name.
+        flow = Flow("tcp", key, first, core.node, core.capture_source, seq if syn is None else syn[0])
         by_server = (mine is not None and mine[1]) or (theirs is not None and not theirs[1])
         if by_server:
             flow.flipped = True
