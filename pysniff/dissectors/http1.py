@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from pysniff.dissector import Dissector, Match, Output, Switch, Undecoded
 from pysniff.dissectors.http import Content, Fields
-from pysniff.dissectors.http1_framing import UNTIL_CLOSE, Framing, plain_head
+from pysniff.dissectors.http1_framing import Framing
+from pysniff.dissectors.http1_head import UNTIL_CLOSE, plain_head
 from pysniff.dissectors.http1_messages import Http1Request, Http1Response, text
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side

@@ -14,6 +14,7 @@ from typing import ClassVar
 from pysniff.body import BodyBuilder
 from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
+from pysniff.dissectors.http1_head import CHUNKED, ENDS, end_of_head
 from pysniff.dissectors.http1_messages import read_fields
 from pysniff.limits import DEFAULT, MIB, Limits
 from pysniff.message import Fault, Message, Side
@@ -204,10 +205,10 @@ class Framing:
 
     def _read_head(self, head: bytes, size: int, data: bytes, position: int, at: int, out: list[Output]) -> int:
         if len(head) + size > self.limits.head_bytes:
-            self.buffer += head + _ENDS[size]
+            self.buffer += head + ENDS[size]
             return self._pass_over("header block too long", position, at, out)
         if self.start.match(head + b"\n") is None:
-            self.buffer += head + _ENDS[size]
+            self.buffer += head + ENDS[size]
             return self._abandon("not HTTP", position, at, out)
         self.head = head
         self.faults = self.faults + self._resumed if self._continued else self._resumed
@@ -466,47 +467,3 @@ class Framing:
 
 
 _empty_lines = re.compile(rb"[\r\n]*").match
-_ENDS = {2: b"\n\n", 3: b"\n\r\n", 4: b"\r\n\r\n"}
-
-
-def end_of_head(data: bytes | bytearray, start: int) -> tuple[int, int]:
-    """Where the line ends before the empty line begin, and how many bytes of line ends there are; -1 if nowhere."""
-    found = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, len(data) if found < 0 else found)
-    if bare >= 0:
-        return bare, 2
-    if found > 0 and data[found - 1] == 13:
-        return found - 1, 4
-    return found, 3
-
-
-# Instead of the length of a body.
-CHUNKED = -(1 << 60)
-UNTIL_CLOSE = -(1 << 61)
-
-
-def plain_head(data: bytes, without: int) -> tuple[int, int]:
-    """Where the body begins, 0 where the head is not all there or needs a closer look; and the body's length.
-
-    That is what one Content-Length says, CHUNKED, or `without` where the head says nothing.
-    """
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return 0, 0
-    found = _PLAIN(data, 0, end + 2)
-    if found is None:
-        return end + 4, without
-    if _PLAIN(data, found.end(), end + 2) is not None:
-        return 0, 0
-    length, chunked = found.groups()
-    if length is not None:
-        return end + 4, int(length)
-    return (end + 4, CHUNKED) if chunked else (0, 0)
-
-
-# What decides about a body, or ends a head early; where it is anything but the usual, the careful way decides.
-_PLAIN = re.compile(
-    rb"\n(?:content-length:[ \t]*([0-9]{1,12})[ \t]*\r|transfer-encoding: (chunked)\r"
-    rb"|content-length|transfer-encoding|\r?\n)",
-    re.IGNORECASE,
-).search
