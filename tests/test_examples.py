@@ -53,7 +53,7 @@ def run(program: str, *arguments: str, stdin: Path | None = None) -> list[str]:
 
 
 def listed(path: Path) -> list[str]:
-    return [f"{entry.protocol} {entry.summary} {entry.status}" for entry in pysniff.read(path)]
+    return [f"{entry.protocol} {entry.headline} {entry.status}" for entry in pysniff.read(path)]
 
 
 def check_calls(path: Path) -> None:
@@ -89,7 +89,7 @@ def test_slow_calls_come_slowest_first() -> None:
 
 
 def test_a_sniffer_fed_by_hand_gives_what_reading_the_file_gives() -> None:
-    expected = [f"{entry.id} {entry.protocol} {entry.summary} -> {entry.status}" for entry in pysniff.read(SHOP)]
+    expected = [f"{entry.id} {entry.protocol} {entry.headline} -> {entry.status}" for entry in pysniff.read(SHOP)]
     assert run("by_hand.py", stdin=SHOP) == expected
 
 
