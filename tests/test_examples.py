@@ -89,7 +89,7 @@ def test_slow_calls_come_slowest_first() -> None:
 
 
 def test_a_sniffer_fed_by_hand_gives_what_reading_the_file_gives() -> None:
-    expected = [f"{entry.id} {entry.protocol} {entry.headline} -> {entry.status}" for entry in pysniff.read(SHOP)]
+    expected = [f"{entry.id} {entry.protocol} {entry.summary} -> {entry.status}" for entry in pysniff.read(SHOP)]
     assert run("by_hand.py", stdin=SHOP) == expected
 
 
