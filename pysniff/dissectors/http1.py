@@ -294,6 +294,18 @@ class _Responses(Framing):
         protocol = _UPGRADES.get(text(found[1])) if found else None
         self.begin = self.offset + len(data)
         out.append(Switch(protocol, self.owner.client.hand_over(at, out), data[position:]))
+        self.plain = False
+        self.state = self._behind
+        return len(data)
+
+    def _behind(self, data: bytes, position: int, at: int, out: list[Output]) -> int:
+        """Bytes that came with the head of a switch, which was read again from a buffer, belong to the switch too."""
+        rest = data[position:]
+        self.begin = self.offset + len(data)
+        if out and isinstance(out[-1], Switch):
+            out[-1] = out[-1]._replace(server=out[-1].server + rest)
+        else:
+            out.append(Undecoded(SERVER, len(rest), "behind a protocol switch"))
         return len(data)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recorded.ports import listen
 from recorded.recording import PATIENCE
 from recorded.said import Said
 
@@ -62,7 +63,7 @@ def said(home: Path) -> list[Said]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with listen() as taken:
         port: int = taken.getsockname()[1]
     return port
 

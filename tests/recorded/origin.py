@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from recorded.answers import ANSWERS, Answer, plain
+from recorded.ports import listen
 from recorded.said import Headers, Log, Said, digest
 
 
@@ -42,7 +43,7 @@ def origin(log: Log, host: str = "127.0.0.1") -> Iterator[int]:
     """A running origin server; gives its port. Leaving waits until every connection is done."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     threads: list[threading.Thread] = []
-    with socket.create_server((host, 0), family=family, backlog=128) as listener:
+    with listen(host) as listener:
         port: int = listener.getsockname()[1]
 
         def accept() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from recorded.ports import listen
 from recorded.said import Log, Said
 
 OPENED = b"HTTP/1.1 200 Connection established\r\nProxy-Agent: tiny\r\n\r\n"
@@ -15,7 +16,7 @@ OPENED = b"HTTP/1.1 200 Connection established\r\nProxy-Agent: tiny\r\n\r\n"
 @contextmanager
 def proxy(log: Log) -> Iterator[int]:
     """A proxy for one connection; gives its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen() as listener:
         thread = threading.Thread(target=_tunnel, args=(listener, log), daemon=True)
         thread.start()
         yield listener.getsockname()[1]
