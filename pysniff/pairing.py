@@ -108,6 +108,8 @@ class Pairs:
         ledger.entry_bytes += request.size + response.size
         if self._doubtful:
             self._doubtful -= 1
+            if self._unseen and not self._guess:  # of two exchanges one half each may be missing
+                self._guess = (_LOST,)
         self._core.entries.append(Entry(self._flow, request, response, "closed", self._guess))
 
     def _close_entry(self, entry: Entry, size: int) -> None:

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Debian keeps servers where a user's PATH does not look.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -40,3 +41,9 @@ def corpus() -> Path:
     if not (path / "public" / "index.csv").is_file():
         pytest.skip(f"PYSNIFF_CORPUS={folder} has no public/index.csv")
     return path
+
+
+# CI plays the same examples every time, so that a red run is the change's doing; elsewhere each run tries new ones.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
