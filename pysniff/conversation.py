@@ -20,8 +20,6 @@ from pysniff.unrecognised import Transfer
 
 # Protocols inside protocols, and fresh starts after Malformed, before a conversation is left alone.
 _STAGES = 16
-
-
 # Reasons of close() that the ends themselves gave.
 _ENDS = ("finished", "reset")
 
@@ -115,9 +113,9 @@ class Conversation:
                     else:
                         add(output)
         except Malformed as problem:
-            self._fail(str(problem), at)
+            self._fail(str(problem))
         except Exception as problem:  # a dissector's bug ends its work on this conversation, no more
-            self._broken(problem, at)
+            self._broken(problem)
 
     def gap(self, side: Side, size: int, at: int) -> None:
         """Bytes of one half were lost."""
@@ -214,7 +212,7 @@ class Conversation:
         try:
             dissector = found.dissector(self._core.limits)
         except Exception as problem:
-            self._broken(problem, at)
+            self._broken(problem)
         else:
             self._dissector = dissector
             for side in found.lost if self.flow.transport == "tcp" else ():
@@ -248,9 +246,9 @@ class Conversation:
         try:
             self._take(call(), at)
         except Malformed as problem:
-            self._fail(str(problem), at)
+            self._fail(str(problem))
         except Exception as problem:
-            self._broken(problem, at)
+            self._broken(problem)
 
     def _take(self, outputs: Iterable[Output], at: int) -> None:
         for output in outputs:
@@ -306,7 +304,7 @@ class Conversation:
             if chunk.data:
                 self.feed(*chunk)
 
-    def _fail(self, reason: str, at: int) -> None:
+    def _fail(self, reason: str) -> None:
         """The dissector cannot go on; a later chunk may begin with a message again."""
         self._leave(reason or "malformed")
         # Who forces a protocol shall see that it does not fit.
@@ -320,7 +318,7 @@ class Conversation:
         if self._stages >= _STAGES:
             self._give_up()
 
-    def _broken(self, problem: Exception, at: int) -> None:
+    def _broken(self, problem: Exception) -> None:
         """The dissector has a bug."""
         self._core.ledger.dissector_errors += 1
         name = self._dissector.protocol if self._dissector is not None else "a"

@@ -183,10 +183,10 @@ class Sniffer:
     def _run_alike(self, block: Block, at: int, start: int, end: int, size: int) -> None:
         """A run of segments alike (runs.py): counted at once where nobody wants them, else taken apart."""
         assert block.time_at is not None
-        data, count, shape = block.data, -end, shape_of(block.linktype)
+        data, packets, shape = block.data, -end, shape_of(block.linktype)
         kind, version, total, word, key, _, _, offset, flags = shape.unpack4(data, start)
         half = self._tcp.halves.get(key)
-        last = block.time_at(data, start + (count - 1) * (size + block.header))
+        last = block.time_at(data, start + (packets - 1) * (size + block.header))
         length = total - 20 - (offset >> 4) * 4
         plain = version == 0x45 and word & 0x3FFF00FF == 6 and kind == shape.type4 and not flags & 7
         fits = length > 0 and offset >> 4 >= 5 and shape.ip + total <= size
@@ -198,11 +198,11 @@ class Sniffer:
             and at <= last < min(self._core.deadlines.next, self._sweep)
         ):
             ledger = self._core.ledger
-            ledger.tcp_packets += count
-            ledger.tcp_bytes += count * length
-            ledger.skipped_bytes += count * length
-            half.packets += count
-            half.bytes += count * length
+            ledger.tcp_packets += packets
+            ledger.tcp_bytes += packets * length
+            ledger.skipped_bytes += packets * length
+            half.packets += packets
+            half.bytes += packets * length
             half.last = last
             return
         apart = Block(data, block.singles((at, start, end, size)), block.linktype, block.interface)
