@@ -11,10 +11,11 @@ from typing import Protocol
 
 from pysniff.core import Core
 from pysniff.detect import Chunk, Detection, Found
-from pysniff.dissector import Dissector, Malformed, Output, Switch, Undecoded
-from pysniff.entry import Entry, Flow, place
+from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Switch, Undecoded
+from pysniff.entry import Entry, Flow
 from pysniff.ledger import count
-from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
+from pysniff.message import CLIENT, SERVER, Fault, Message, Side
+from pysniff.ongoing import Ongoing, exchanges
 from pysniff.pairing import Pairs
 from pysniff.unrecognised import Transfer
 
@@ -60,8 +61,8 @@ class Conversation:
 
     __slots__ = (
         "flow", "halves", "pairs", "quiet", "mark", "closed",
-        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_alarm", "_shown",
-        "_transfer", "_faults", "_conflicts", "_moved",
+        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_alarm",
+        "_ongoing", "_transfer", "_transfer_shown", "_faults", "_conflicts", "_moved",
     )  # fmt: skip
 
     def __init__(self, core: Core, flow: Flow, halves: tuple[Half, Half], *, oriented: bool, midstream: bool) -> None:
@@ -81,8 +82,9 @@ class Conversation:
         self._stages = 0
         self._armed = False
         self._alarm = 0  # the deadline's number
-        self._shown: dict[str, int] = {}  # open entries by position, with the time of their last byte
+        self._ongoing = Ongoing(core, flow)
         self._transfer: tuple[Transfer, Transfer] | None = None
+        self._transfer_shown = False
         self._faults: tuple[Fault, ...] = ()  # of the Transfer
         self._conflicts = [0, 0]
         self._moved = True  # messages need their positions moved or a fault added
@@ -215,6 +217,7 @@ class Conversation:
             self._broken(problem)
         else:
             self._dissector = dissector
+            self._run(partial(dissector.begin, self._context(at)), at)
             for side in found.lost if self.flow.transport == "tcp" else ():
                 self._lost(side)
                 self._run(partial(dissector.gap, side, 0, at), at)
@@ -224,6 +227,13 @@ class Conversation:
         for side in Side:
             if self._ended[side] and self._dissector is not None:  # before anybody knew what it was
                 self._run(partial(self._dissector.close, side, at), at)
+
+    def _context(self, at: int, answer: Message | None = None) -> Context:
+        client, server = self.flow.ends
+        assert self._dissector is not None
+        memory = self._core.memories.setdefault(self._dissector.protocol, {})
+        request = self.pairs.asked(answer)
+        return Context(client.ip, str(server), memory, request, answer, at)
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -252,7 +262,9 @@ class Conversation:
 
     def _take(self, outputs: Iterable[Output], at: int) -> None:
         for output in outputs:
-            if isinstance(output, Undecoded):
+            if isinstance(output, Overhead):
+                self._core.ledger.overhead_bytes += output.size
+            elif isinstance(output, Undecoded):
                 count(self._core.ledger.undecoded, output.reason, output.size)
             elif isinstance(output, Switch):
                 self._switch(output, at)
@@ -299,6 +311,7 @@ class Conversation:
         elif inner:
             self._detection = None
             self._dissector = inner(self._core.limits)
+            self._run(partial(self._dissector.begin, self._context(at, switch.answer)), at)
         for chunk in rest:
             self._unfed[chunk.side] -= len(chunk.data)
             if chunk.data:
@@ -396,64 +409,24 @@ class Conversation:
         self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
 
     def _due(self, now: int) -> None:
-        """Show what has been open for long enough and has changed since it was shown."""
+        """Show what has been open for long enough and has moved on since it was shown."""
         self._armed = False
         if self.closed:
             return
-        wait = self._core.limits.open_after
-        if self._dissector is None:
-            if self._detection is None and "transfer" not in self._shown:
-                self._shown["transfer"] = now
+        dissector = self._dissector
+        if dissector is None:
+            if self._detection is None and not self._transfer_shown:
+                self._transfer_shown = True
                 self._show_transfer("open")
             return
-        before, self._shown = self._shown, {}  # what has ended is forgotten
-        again = []
-        for request, response in self._open():
-            message = request or response
-            assert message is not None
-            if (name := place(message)) in before:
-                self._shown[name] = before[name]
-            first = message.first
-            if first + wait > now:
-                again.append(first + wait)
-                continue
-            again.append(now + wait)
-            self._show(request, response)
-        if again:
-            self._armed = True
-            self._alarm = self._core.deadlines.add(min(again), self._due)
-
-    def _open(self) -> Iterable[tuple[Message | None, Message | None]]:
-        """Requests that wait, with the beginning of their answers, and messages that have only begun."""
-        assert self._dissector is not None
         try:
-            begun = list(self._dissector.open())
+            begun = list(dissector.open())
         except Exception:
             self._core.ledger.dissector_errors += 1
             begun = []
-        waiting = list(self.pairs.waiting())
         for message in begun:
             message.position += self._base[message.side]
-        answers = [message for message in begun if message.role is Role.RESPONSE]
-        asked = waiting[:_STAGES] + [message for message in begun if message.role is Role.REQUEST]
-        for request in asked:
-            answer = next((answer for answer in answers if answer.key == request.key), None)
-            if answer is not None:
-                answers.remove(answer)
-            yield request, answer
-        for message in begun:
-            if message.role is Role.ALONE:
-                yield message, None
-        for answer in answers:
-            yield None, answer
-
-    def _show(self, request: Message | None, response: Message | None) -> None:
-        message = request or response
-        assert message is not None
-        name = place(message)
-        last = max(part.last for part in (request, response) if part is not None)
-        if self._shown.get(name) == last:
-            return
-        self._shown[name] = last
-        self._core.ledger.open_entries += 1
-        self._core.entries.append(Entry(self.flow, request, response, "open"))
+        again = self._ongoing.show(exchanges(self.pairs.waiting(), begun), now)
+        if again is not None:
+            self._armed = True
+            self._alarm = self._core.deadlines.add(again, self._due)

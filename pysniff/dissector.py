@@ -1,14 +1,15 @@
 """What a protocol implements, and the law it keeps: docs/dissector.md teaches it.
 
-Every byte that feed() takes comes back: in a Message, in an Undecoded, or it is still pending().
+Every byte that feed() takes comes back: in a Message, an Undecoded or an Overhead, or it is still pending().
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message, Side
@@ -30,12 +31,14 @@ class Switch(NamedTuple):
     """The conversation goes on in another protocol.
 
     `protocol`: its name, or None to find out from the bytes. `client`, `server`: what the dissector
-    took of each half and does not belong to it; those bytes are no longer pending().
+    took of each half and does not belong to it; those bytes are no longer pending(). `answer`: the response that
+    agreed to it, given back right before.
     """
 
     protocol: str | None
     client: bytes = b""
     server: bytes = b""
+    answer: Message | None = None
 
 
 class Undecoded(NamedTuple):
@@ -46,7 +49,30 @@ class Undecoded(NamedTuple):
     reason: str
 
 
-Output = Message | Switch | Undecoded
+class Overhead(NamedTuple):
+    """Bytes of one half that the protocol needs for itself, understood and in no message: settings, window updates."""
+
+    side: Side
+    size: int
+
+
+Output = Message | Switch | Undecoded | Overhead
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a dissector may know before the first byte.
+
+    `client`: its address; `server`: address and port; "" where nobody knows. `memory`: shared by the dissectors of one
+    protocol in one Sniffer; who fills it bounds it. `request`, `response`: the exchange that switched to this protocol.
+    """
+
+    client: str = ""
+    server: str = ""
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+    request: Message | None = None
+    response: Message | None = None
+    at: int = 0
 
 
 class Dissector(ABC):
@@ -70,6 +96,10 @@ class Dissector(ABC):
         Called again with more bytes while the answer is UNSURE, and with the halves swapped where
         nobody knows who the client is: YES must hold for one way round only.
         """
+
+    def begin(self, context: Context) -> Iterable[Output]:
+        """Called once, before anything is fed."""
+        return ()
 
     @abstractmethod
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
@@ -95,3 +125,20 @@ class Dissector(ABC):
     @abstractmethod
     def pending(self, side: Side) -> int:
         """Bytes of one half taken and not yet given back."""
+
+
+class Refinement(ABC):
+    """Says more of another protocol's messages once they are in an entry; keeps nothing between entries."""
+
+    protocol: ClassVar[str]
+    refines: ClassVar[str]
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self.limits = limits
+
+    @abstractmethod
+    def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
+        """The two as this protocol sees them, None where they are not its own; one of them may be missing.
+
+        It is asked for every entry of the protocol that it refines, so a quick None matters.
+        """

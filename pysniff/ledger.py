@@ -35,7 +35,7 @@ EQUATIONS = (
     Equation(
         "every byte that went on is in an entry, in a reason, or waits",
         ("tcp_in_order", "udp_delivered"),
-        ("entry_bytes", "unrecognised_bytes", "undecoded", "pending_bytes", "waiting_bytes"),
+        ("entry_bytes", "overhead_bytes", "unrecognised_bytes", "undecoded", "pending_bytes", "waiting_bytes"),
     ),
     Equation("every gap was told to a conversation", ("gap_bytes",), ("gap_dissected", "gap_unrecognised")),
     Equation("every request was answered, was not, or waits", ("requests",), ("answered", "unanswered", "waiting")),
@@ -106,6 +106,7 @@ class Ledger:
     udp_delivered: int
     udp_skipped_bytes: int
     entry_bytes: int
+    overhead_bytes: int
     unrecognised_bytes: int
     undecoded: dict[str, int]
     pending_bytes: int

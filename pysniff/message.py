@@ -79,6 +79,11 @@ class Message:
         self.faults = faults
 
     @property
+    def is_answer(self) -> bool:
+        """Of a message alone: whether it stands in the response of its entry."""
+        return bool(self.side) if self.stands_in is None else self.stands_in is Role.RESPONSE
+
+    @property
     def every_fault(self) -> tuple[Fault, ...]:
         """`faults`, and those that only decoding finds: touching them decodes."""
         return self.faults

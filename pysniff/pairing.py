@@ -33,6 +33,7 @@ class Pairs:
         "_limits",
         "_most",
         "_flow",
+        "_refinable",
         "_waiting",
         "_keyed",
         "_doubtful",
@@ -52,6 +53,7 @@ class Pairs:
         self._limits = core.limits
         self._most = core.limits.pipeline
         self._flow = flow
+        self._refinable = core.refinements
         self._waiting: deque[Message] = deque()
         self._keyed: dict[Hashable, deque[Message]] = {}
         self._doubtful = 0  # first so many requests in _waiting may have been answered in a gap
@@ -96,10 +98,11 @@ class Pairs:
             else:
                 self._answered(request, message)
         else:
-            answers = message.side if message.stands_in is None else message.stands_in is RESPONSE
-            request, response = (None, message) if answers else (message, None)
-            self._close_entry(Entry(self._flow, request, response, "closed"), message.size)
             self._ledger.alone += 1
+            if message.is_answer:
+                self._close(None, message, (), message.size)
+            else:
+                self._close(message, None, (), message.size)
 
     def _answered(self, request: Message, response: Message) -> None:
         ledger = self._ledger
@@ -110,12 +113,22 @@ class Pairs:
             self._doubtful -= 1
             if self._unseen and not self._guess:  # of two exchanges one half each may be missing
                 self._guess = (_LOST,)
-        self._core.entries.append(Entry(self._flow, request, response, "closed", self._guess))
+        if request.protocol in self._refinable:
+            entry = Entry(self._flow, *self._core.refined(request, response), "closed", self._guess)
+        else:
+            entry = Entry(self._flow, request, response, "closed", self._guess)
+        self._core.entries.append(entry)
 
-    def _close_entry(self, entry: Entry, size: int) -> None:
+    def _close(self, request: Message | None, response: Message | None, faults: tuple[Fault, ...], size: int) -> None:
+        """An entry that is no exchange of two."""
         self._ledger.entries += 1
         self._ledger.entry_bytes += size
-        self._core.entries.append(entry)
+        self._core.entries.append(Entry(self._flow, *self._core.refined(request, response), "closed", faults))
+
+    def asked(self, answer: Message | None) -> Message | None:
+        """The request that `answer`, the last message added, was put to."""
+        entry = self._core.entries[-1] if self._core.entries else None
+        return entry.request if entry is not None and answer is not None and entry.response is answer else None
 
     def gap(self, side: Side) -> None:
         """Bytes of one half were lost: answers may be missing, or requests."""
@@ -215,7 +228,7 @@ class Pairs:
         faults = (
             (Fault("unanswered", words),) if kind == "unanswered" else (Fault("unanswered", words), Fault(kind, words))
         )
-        self._close_entry(Entry(self._flow, request, None, "closed", faults), request.size)
+        self._close(request, None, faults, request.size)
 
     def _unrequested(self, response: Message) -> None:
         self._unseen = False
@@ -223,7 +236,7 @@ class Pairs:
         faults: tuple[Fault, ...] = (Fault("unrequested", "its request was not seen"),)
         if self._midstream and not self.synchronised:
             faults += (Fault("midstream", "the capture began after its request"),)
-        self._close_entry(Entry(self._flow, None, response, "closed", faults), response.size)
+        self._close(None, response, faults, response.size)
 
 
 # Requests of one conversation with the same key that may wait: a name server is asked again a few times.

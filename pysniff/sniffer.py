@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pysniff.core import Core
 from pysniff.deadlines import NEVER
 from pysniff.decode import Decoder
-from pysniff.dissectors import known
+from pysniff.dissectors import known, refinements
 from pysniff.entry import Entry
 from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
@@ -36,7 +36,8 @@ class Sniffer:
         capture_source: str = "file",
         decode_as: Mapping[tuple[str, int], str] | None = None,
     ) -> None:
-        self._core = Core(limits, known(), decode_as or {}, node, capture_source)
+        refining = [refinement(limits) for refinement in refinements()]
+        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source)
         self._tcp = Connections(self._core)
         self._udp = Exchanges(self._core)
         self._decoder = Decoder(limits)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pysniff.dissector import Dissector, Malformed, Output, Switch, Undecoded
+from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Switch, Undecoded
 from pysniff.message import CLIENT, SERVER, Message, Role, Side
 
 
@@ -17,7 +17,7 @@ class Talk:
     `malformed`: what Malformed said; afterwards nothing more is fed, as in the core.
     """
 
-    def __init__(self, dissector: Dissector) -> None:
+    def __init__(self, dissector: Dissector, context: Context | None = None) -> None:
         self.dissector = dissector
         self.now = 1_000_000_000
         self.messages: list[Message] = []
@@ -26,6 +26,8 @@ class Talk:
         self.malformed: str | None = None
         self._fed = [0, 0]
         self._back = [0, 0]
+        for output in dissector.begin(context or Context()):
+            self._take(output)
 
     @property
     def requests(self) -> list[Message]:
@@ -82,6 +84,9 @@ class Talk:
         if isinstance(output, Message):
             assert output.size > 0 and output.first <= output.last <= self.now
             self.messages.append(output)
+            self._back[output.side] += output.size
+        elif isinstance(output, Overhead):
+            assert output.size > 0
             self._back[output.side] += output.size
         elif isinstance(output, Undecoded):
             assert output.size > 0 and output.reason

@@ -14,7 +14,7 @@ from test_conversations import Line, Lines, with_plugin
 from wire import Watched
 
 import pysniff.core
-from pysniff.dissector import Malformed, Undecoded
+from pysniff.dissector import Malformed, Overhead, Undecoded
 from pysniff.ledger import _BY_REASON, EQUATIONS, Ledger, count
 from pysniff.limits import SECOND, Limits
 from pysniff.message import CLIENT, SERVER, Role
@@ -42,7 +42,7 @@ class Note(Line):
 
 
 class Alone(Lines):
-    """Understands lines, leaves others undecoded, and cannot bear some."""
+    """Understands lines, some as overhead, leaves others undecoded, and cannot bear some."""
 
     def lines(self, side: Any, data: bytes, at: int, position: int) -> Any:
         if b"awful" in data:
@@ -50,6 +50,9 @@ class Alone(Lines):
         if b"odd" in data:
             self.given[side] += len(data)
             return iter([Undecoded(side, len(data), "odd")])
+        if b"window" in data:
+            self.given[side] += len(data)
+            return iter([Overhead(side, len(data))])
         if b"note" in data:
             self.given[side] += len(data)
             return iter([Note(side, at, position, data)])
@@ -111,7 +114,7 @@ def calls(run: Run) -> None:
     orphan = run.wire()
     orphan.see(*orphan.handshake()).client(GET).server(OK, OK).client(GET).reset()
     line = run.wire()
-    line.see(*line.handshake()).client(b"ASK 1\n", b"odd\n").server(b"SAY 1\n", b"note").client(
+    line.see(*line.handshake()).client(b"ASK 1\n", b"odd\n", b"window\n").server(b"SAY 1\n", b"note").client(
         b"awful\n", b"ASK 2\n"
     ).bye()
     unknown = run.wire()

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
-from pysniff.dissector import Dissector
+from pysniff.dissector import Dissector, Refinement
 from pysniff.dissectors.dns import Dns, DnsOverTcp
 from pysniff.dissectors.http1 import Http1
 from pysniff.dissectors.redis import Redis
 
 # Asked in this order: the most common first, the least strict last.
 BUILT_IN: tuple[type[Dissector], ...] = (Http1, Dns, DnsOverTcp, Redis)
+REFINEMENTS: tuple[type[Refinement], ...] = ()
 GROUP = "pysniff.dissectors"
 
 
 @cache
 def known() -> Mapping[str, tuple[type[Dissector], ...]]:
     """By transport, in the order in which they are asked. A plugin that does not load is left out with a warning."""
-    every = [*BUILT_IN, *_plugins()]
+    every = [*BUILT_IN, *[one for one in _plugins() if issubclass(one, Dissector)]]
     return {transport: tuple(one for one in every if one.transport == transport) for transport in ("tcp", "udp")}
 
 
-def _plugins() -> Iterator[type[Dissector]]:
+@cache
+def refinements() -> tuple[type[Refinement], ...]:
+    """Those too come from plugins."""
+    return (*REFINEMENTS, *[one for one in _plugins() if issubclass(one, Refinement)])
+
+
+@cache
+def _plugins() -> tuple[type[Dissector] | type[Refinement], ...]:
+    found: list[type[Dissector] | type[Refinement]] = []
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()
-            if not issubclass(loaded, Dissector):
-                raise TypeError(f"{loaded!r} is not a Dissector")
+            if not issubclass(loaded, (Dissector, Refinement)):
+                raise TypeError(f"{loaded!r} is neither a Dissector nor a Refinement")
         except Exception as problem:
             import warnings
 
             warnings.warn(f"dissector {point.name} ({point.value}): {problem}", RuntimeWarning, stacklevel=2)
         else:
-            yield loaded
+            found.append(loaded)
+    return tuple(found)

@@ -293,7 +293,9 @@ class _Responses(Framing):
         found = _UPGRADE.search(low) if code == b"101" else None
         protocol = _UPGRADES.get(text(found[1])) if found else None
         self.begin = self.offset + len(data)
-        out.append(Switch(protocol, self.owner.client.hand_over(at, out), data[position:]))
+        client = self.owner.client.hand_over(at, out)
+        answer = next(one for one in reversed(out) if isinstance(one, Http1Response))
+        out.append(Switch(protocol, client, data[position:], answer))
         self.plain = False
         self.state = self._behind
         return len(data)
