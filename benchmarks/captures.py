@@ -10,35 +10,22 @@ import os
 import re
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.network import End, Network, listening, missing, stop
-from benchmarks.traffic import BULK_PORT, PORT, call, serve, transfer
+from benchmarks.network import End, Network, missing, stop
+from benchmarks.recipes import RECIPES, Recipe
 
-PROGRAMS = ("tcpdump", "nginx", "wrk", "iperf3")
 SLICE = 50_000  # packets that the slow peers read
 ATTEMPTS = 4
 LAST_BLOCK = 1.5  # seconds until the kernel hands over a block that is not full; libpcap asks for 1
 BUFFER_KIB = 262_144  # of tcpdump: the three programs share two cores, so it is late at times
-
-# drive(network, connections, amount)
-Drive = Callable[[Network, int, int], None]
-
-
-class Recipe(NamedTuple):
-    """How a capture is made, and the packets that it must hold at least."""
-
-    what: str
-    drive: Drive
-    ports: str
-    packets: int
-    amount: int  # seconds of wrk, megabytes of iperf3
-    connections: int = 48
 
 
 class Recorded(NamedTuple):
@@ -46,28 +33,6 @@ class Recorded(NamedTuple):
 
     captured: int
     dropped: int
-
-
-def _mix(address: str) -> Drive:
-    return lambda network, connections, amount: call(network, "mix.lua", address, connections, amount)
-
-
-def _short(network: Network, connections: int, amount: int) -> None:
-    call(network, "short.lua", End.SERVER.ipv4, connections, amount)
-
-
-def _bulk(network: Network, connections: int, amount: int) -> None:
-    transfer(network, amount)
-
-
-WEB, BULK = f"tcp port {PORT}", f"tcp port {BULK_PORT}"
-RECIPES = {
-    "http1": Recipe("HTTP/1 mix over IPv4", _mix(End.SERVER.ipv4), WEB, 500_000, 15),
-    "http1v6": Recipe("HTTP/1 mix over IPv6", _mix(End.SERVER.ipv6), WEB, 300_000, 8),
-    "bulk": Recipe("iperf3 -P4", _bulk, BULK, 250_000, 400),
-    "short": Recipe("a connection for every HTTP/1 call", _short, WEB, 200_000, 6),
-    "http1-long": Recipe("HTTP/1 mix over IPv4, for long", _mix(End.SERVER.ipv4), WEB, 5_000_000, 150),
-}
 
 
 def directory() -> Path:
@@ -78,16 +43,23 @@ def directory() -> Path:
     return path
 
 
-def unavailable(*more: str) -> str:
-    """Why captures cannot be made here, or ""."""
-    return missing(*PROGRAMS, *more)
+def unavailable(name: str, *more: str) -> str:
+    """Why that capture cannot be made here, or ""."""
+    recipe = RECIPES[name]
+    absent = [module for module in recipe.modules if find_spec(module) is None]
+    return f"needs the package of {', '.join(absent)}" if absent else missing("tcpdump", *recipe.programs, *more)
+
+
+def absent(name: str) -> str:
+    """Why that capture is not to be had, or ""; it is not made."""
+    return "" if (directory() / f"{name}.pcap").exists() else unavailable(name)
 
 
 def capture(name: str) -> Path:
     """The capture of that name, made now unless it is there; raise RuntimeError where it cannot be made."""
     path = directory() / f"{name}.pcap"
     if not path.exists():
-        if reason := unavailable():
+        if reason := unavailable(name):
             raise RuntimeError(f"capture {name}: {reason}")
         _make(RECIPES[name], path)
     return path
@@ -111,7 +83,7 @@ def _make(recipe: Recipe, path: Path) -> None:
     connections, amount = recipe.connections, recipe.amount
     part = path.with_suffix(".part")
     for _ in range(ATTEMPTS):
-        recorded = _record(recipe, connections, amount, part)
+        recorded = record(recipe, connections, amount, part)
         if recorded.dropped:
             connections = max(1, connections // 3)
         elif recorded.captured < recipe.packets:
@@ -123,15 +95,24 @@ def _make(recipe: Recipe, path: Path) -> None:
     raise RuntimeError(f"{path.name}: after {ATTEMPTS} attempts still {recorded}")
 
 
-def _record(recipe: Recipe, connections: int, amount: int, path: Path) -> Recorded:
+def record(recipe: Recipe, connections: int, amount: int, path: Path) -> Recorded:
+    """One recording of that much traffic, whatever became of it."""
     with tempfile.TemporaryDirectory(prefix="pysniff-bench-") as home, Network() as network:
-        serve(network, Path(home))
+        recipe.serve(network, Path(home))
         options = ("-n", "-s0", f"-B{BUFFER_KIB}", "-Z", "root", "-w", str(path), *recipe.ports.split())
         dump = network.start(End.SERVER, "tcpdump", "-i", End.SERVER.interface, *options)
-        listening(network, End.SERVER)
-        recipe.drive(network, connections, amount)
+        _wait_until_it_listens(dump)
+        recipe.drive(network, Path(home), connections, amount)
         time.sleep(LAST_BLOCK)
         return account(stop(dump, signal.SIGINT).decode())
+
+
+def _wait_until_it_listens(tcpdump: subprocess.Popen[bytes]) -> None:
+    """Until it says so: libpcap throws away what comes before its filter is set, the socket being open already."""
+    assert tcpdump.stderr
+    while b"listening on" not in (line := tcpdump.stderr.readline()):
+        if not line:
+            raise RuntimeError("tcpdump ended")
 
 
 def account(text: str) -> Recorded:

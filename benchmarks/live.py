@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import captures
-from benchmarks.captures import LAST_BLOCK, WEB
+from benchmarks.captures import LAST_BLOCK
 from benchmarks.measure import ROOT, Samples, into_cache, subject
 from benchmarks.network import End, Network, listening, stop
+from benchmarks.recipes import WEB
 from benchmarks.report import Ratio, Row, Section, skipped
 
 TITLE = "Live on a veth pair"
@@ -50,7 +51,7 @@ Taker = Callable[[Network, Path, float], Taken]
 
 
 def run(rounds: int) -> Section:
-    if reason := captures.unavailable("tcpreplay"):
+    if reason := captures.unavailable("http1", "tcpreplay"):
         return skipped(TITLE, reason)
     capture = captures.capture("http1")
     into_cache(capture)

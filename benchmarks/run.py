@@ -1,4 +1,4 @@
-"""Runs every benchmark and prints docs/benchmarks.md; `--write` puts it there.
+"""Runs every benchmark and prints docs/benchmarks.md; `--write` puts it there, of chosen ones just their sections.
 
 `python -m benchmarks.run [--write] [--rounds N] [NAME...]`
 """
@@ -8,40 +8,50 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import bulk, half_open, http1, live, memory
+from benchmarks import bulk, half_open, http1, http2, live, memory
 from benchmarks.measure import ROOT
 from benchmarks.report import Section, first_line, skipped
 
 BENCHMARKS: dict[str, Callable[[int], Section]] = {
     "http1": http1.run,
+    "http2": http2.run,
     "bulk": bulk.run,
     "live": live.run,
     "memory": memory.run,
     "half_open": half_open.run,
 }
+PAGE = ROOT / "docs" / "benchmarks.md"
 PEERS = (("tshark", "--version"), ("tcpdump", "--version"), ("tcpreplay", "--version"))
 INTRODUCTION = """# Benchmarks
 
 Written by `python -m benchmarks.run --write`; do not edit. Captures are made on the spot by `benchmarks/captures.py`:
-nginx and wrk, iperf3, a veth pair with an MTU of 1500 and offloads off. Figures are CPU time (user and system) unless
-they say otherwise. Contestants take turns, {rounds} rounds, each in a fresh process; the goal is judged by the minima,
-because what disturbs a run only ever adds to it. Ratios: for CPU against tshark the peer's over ours, else ours over
-the peer's.
+nginx and wrk, nghttpd and h2load, grpcio, iperf3, a veth pair with an MTU of 1500 and offloads off. Figures are CPU
+time (user and system) unless they say otherwise. Contestants take turns, {rounds} rounds, each in a fresh process; the
+goal is judged by the minima, because what disturbs a run only ever adds to it. Ratios: for CPU against tshark the
+peer's over ours, else ours over the peer's.
 """
 
 
-def document(names: list[str], rounds: int) -> tuple[str, list[str]]:
-    """The page, and the goals that were missed."""
-    sections = [_contained(name, rounds) for name in names]
-    parts = [INTRODUCTION.format(rounds=rounds), machine(), *(section.markdown() for section in sections)]
-    missed = [f"{section.title}: {row.what}" for section in sections for row in section.rows if not row.met]
-    return "\n".join(parts), missed
+def document(sections: list[Section], rounds: int) -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION.format(rounds=rounds), machine(), *(section.markdown() for section in sections)])
+
+
+def merged(page: str, sections: list[Section], rounds: int) -> str:
+    """A page with some of its sections measured anew; those that it lacks come last."""
+    introduction, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    kept = {part.partition("\n")[0]: part.rstrip() + "\n" for part in parts}
+    for section in sections:
+        apart = section._replace(notes=[*section.notes, f"Measured apart from the others, {rounds} rounds."])
+        kept[f"## {section.title}"] = apart.markdown()
+    return "\n".join([introduction.rstrip() + "\n", *kept.values()])
 
 
 def machine() -> str:
@@ -72,14 +82,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measure PySniff against its peers.")
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=3, help="how often each contestant runs (3)")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, or the sections of those NAMEd")
     chosen = parser.parse_args(arguments)
-    page, missed = document(chosen.names or list(BENCHMARKS), chosen.rounds)
-    print(page)
+    sections = [_contained(name, chosen.rounds) for name in chosen.names or BENCHMARKS]
+    if chosen.names:
+        page = merged(PAGE.read_text(encoding="utf-8"), sections, chosen.rounds)
+        print("\n".join(section.markdown() for section in sections))
+    else:
+        page = document(sections, chosen.rounds)
+        print(page)
     if chosen.write:
-        (ROOT / "docs" / "benchmarks.md").write_text(page)
-    for what in missed:
-        print(f"missed: {what}", file=sys.stderr)
+        PAGE.write_text(page, encoding="utf-8")
+    missed = [f"missed: {section.title}: {row.what}" for section in sections for row in section.rows if not row.met]
+    print(*missed, sep="\n", file=sys.stderr)
     return 1 if missed else 0
 
 

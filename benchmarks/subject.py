@@ -29,7 +29,17 @@ def touch(entry: Entry) -> None:
         _ = response.status, response.headers
 
 
-TASKS: dict[str, Callable[[Entry], None]] = {"iterate": iterate, "touch": touch}
+def messages(entry: Entry) -> None:
+    """Of a gRPC call: service, method, the size of every message, and the status."""
+    request, response = entry.request, entry.response
+    if entry.protocol == "grpc":
+        if request is not None:
+            _ = request.grpc_service, request.grpc_method, [message.size for message in request.messages]
+        if response is not None:
+            _ = response.grpc_status, [message.size for message in response.messages]
+
+
+TASKS: dict[str, Callable[[Entry], None]] = {"iterate": iterate, "touch": touch, "messages": messages}
 
 
 def work(task: str, capture: str) -> tuple[int, list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""The traffic that the captures hold: an nginx with something to serve, wrk with a mix of calls, iperf3."""
+"""The traffic that the captures hold: an nginx with something to serve, wrk and h2load with a mix of calls, iperf3."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from benchmarks.network import End, Network
 
 PORT = 8000
 BULK_PORT = 5201
+H2C_PORT = 8080
 SIZES = (200, 300, 500, 800, 1200, 2000, 3000, 4000)  # bytes of JSON, about
 DOCUMENTS = 200
 LARGE = 3
+CONCURRENT = 10  # streams of an HTTP/2 connection
 HERE = Path(__file__).resolve().parent
 
 
@@ -23,7 +25,23 @@ def serve(network: Network, home: Path) -> None:
     network.start(End.SERVER, "nginx", "-p", str(home), "-c", str(HERE / "nginx.conf"), "-e", "error.log")
     network.start(End.SERVER, "iperf3", "-s", "-p", str(BULK_PORT))
     for port in (PORT, BULK_PORT):
-        _wait_for(network, port)
+        wait_for(network, port)
+
+
+def serve_h2c(network: Network, home: Path) -> None:
+    """Start nghttpd with the same documents at the server's end; return when it listens."""
+    _write_documents(home / "www")
+    network.start(End.SERVER, "nghttpd", "--no-tls", "-d", str(home / "www"), str(H2C_PORT))
+    wait_for(network, H2C_PORT)
+
+
+def load(network: Network, home: Path, connections: int, requests: int) -> None:
+    """Ask for every document in turn over HTTP/2 with prior knowledge, each time with another query."""
+    base = f"http://{End.SERVER.ipv4}:{H2C_PORT}/catalog"
+    urls = home / "urls"
+    urls.write_text("".join(f"{base}/{index}.json?x={index * 7919}\n" for index in range(DOCUMENTS)))
+    shape = (f"-n{requests}", f"-c{connections}", f"-m{CONCURRENT}", "-i", str(urls))
+    network.run(End.CLIENT, "h2load", *shape)
 
 
 def call(network: Network, script: str, address: str, connections: int, seconds: int) -> None:
@@ -61,10 +79,10 @@ def _document(chance: random.Random, size: int) -> str:
     return json.dumps(items)
 
 
-def _wait_for(network: Network, port: int) -> None:
+def wait_for(network: Network, port: int) -> None:
     """Until a port of the server's namespace is listening, seen in its /proc/net/tcp6 and tcp."""
     wanted = f":{port:04X} ".encode()
-    for _ in range(100):
+    for _ in range(200):
         tables = network.run(End.SERVER, "cat", "/proc/net/tcp", "/proc/net/tcp6").encode()
         if any(wanted in line and b" 0A " in line for line in tables.splitlines()):
             return

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pysniff.coding import CODINGS, GZIP, codings
@@ -22,19 +23,51 @@ from pysniff.message import Fault
 _JOIN = 1_024  # pieces put together at a time: a small bytes object weighs thirty times its content
 
 
+_HOLES = 1_000  # places of one body where bytes are missing that are remembered
+
+
+class Hole(NamedTuple):
+    """Bytes of a body that were lost: how many before position `at` of the bytes that came; 0 where nobody knows."""
+
+    at: int
+    size: int
+
+
+class Tally(ABC):
+    """Counts something in a body that is longer than what is kept, in constant memory."""
+
+    @abstractmethod
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes as sent."""
+
+    @abstractmethod
+    def lost(self, size: int) -> None:
+        """So many bytes are missing here; 0: nobody knows how many."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """What was counted so far."""
+
+
 class Tail(NamedTuple):
-    """What is known of a body that is longer than what is kept. `size`: bytes after decoding."""
+    """What is known of a body that is longer than what is kept.
+
+    `size`: bytes after decoding. `counted`: by the body's Tally, None where it has none.
+    """
 
     sha256: str
     content_sha256: str
     size: int
     faults: tuple[Fault, ...] = ()
+    counted: int | None = None
 
 
 class Body:
     """One message's body.
 
-    `pieces`: the kept bytes without transfer coding. `encoded_size`: all bytes seen, kept or not.
+    `pieces`: the kept bytes without transfer coding. `encoded_size`: all bytes seen, kept or not. `holes`: where
+    bytes are missing between those seen, as far as the dissector says so.
     """
 
     _faults: tuple[Fault, ...]
@@ -42,6 +75,7 @@ class Body:
 
     __slots__ = (
         "encoded_size",
+        "holes",
         "_pieces",
         "_coding",
         "_type",
@@ -60,14 +94,21 @@ class Body:
         content_type: str = "",
         limits: Limits = DEFAULT,
         tail: Tail | None = None,
+        holes: tuple[Hole, ...] = (),
     ) -> None:
         self._pieces = pieces
         self.encoded_size = encoded_size
+        self.holes = holes
         self._coding = content_encoding
         self._type = content_type
         self._limits = limits
         self._tail = tail
         self._content: bytes | None = None
+
+    def labelled(self, content_encoding: str, content_type: str) -> Body:
+        """The same bytes, whose coding and type became known when they had come; the coding where all are kept."""
+        coding = content_encoding if self._tail is None else self._coding
+        return Body(self._pieces, self.encoded_size, coding, content_type, self._limits, self._tail, self.holes)
 
     def __repr__(self) -> str:
         return f"Body({self.encoded_size} bytes, {self.mime_type!r}, {self.encoding!r})"
@@ -107,6 +148,11 @@ class Body:
     def truncated(self) -> bool:
         """Whether more was seen, or comes out, than is kept."""
         return self.encoded_size > len(self.raw) or self.size > len(self.content) or _cut_short(self.faults)
+
+    @property
+    def tally(self) -> int | None:
+        """What the body's Tally counted; None where there is none, or the body is kept whole."""
+        return None if self._tail is None else self._tail.counted
 
     @property
     def encoding(self) -> str:
@@ -235,11 +281,23 @@ def _unknown(coding: str) -> tuple[Fault, ...]:
 
 
 class BodyBuilder:
-    """Collects the body of a message that is arriving; add() costs an append and an addition."""
+    """Collects the body of a message that is arriving; add() costs an append and an addition.
 
-    __slots__ = ("size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_digest")
+    `tally` makes what is to count in a body that gets too long to be kept: it is fed all of that body, and no other.
+    """
 
-    def __init__(self, limits: Limits = DEFAULT, content_encoding: str = "", content_type: str = "") -> None:
+    __slots__ = (
+        "size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_digest", "_make", "_tally",
+        "_holes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        limits: Limits = DEFAULT,
+        content_encoding: str = "",
+        content_type: str = "",
+        tally: Callable[[], Tally] | None = None,
+    ) -> None:
         self.size = 0
         self._limits = limits
         self._most = limits.body_bytes
@@ -248,6 +306,9 @@ class BodyBuilder:
         self._pieces: list[bytes] = []
         self._joined: list[bytes] = []
         self._digest: Digest | None = None
+        self._make = tally
+        self._tally: Tally | None = None
+        self._holes: list[Hole] = []
 
     def add(self, piece: bytes) -> None:
         """Take the next bytes, transfer coding undone."""
@@ -259,6 +320,19 @@ class BodyBuilder:
             if len(self._pieces) == _JOIN:
                 self._joined.append(b"".join(self._pieces))
                 self._pieces.clear()
+
+    def lost(self, size: int) -> None:
+        """Note that bytes are missing here; 0: nobody knows how many."""
+        if self._tally is not None:
+            self._tally.lost(size)
+        elif len(self._holes) < _HOLES:
+            self._holes.append(Hole(self.size, size))
+        else:
+            self._holes[-1] = Hole(self._holes[-1].at, 0)
+
+    def keep_no_more(self) -> None:
+        """From now on only count and hash."""
+        self._most = min(self._most, self.size)
 
     def body(self) -> Body:
         """The body so far; what is added later leaves it alone."""
@@ -272,8 +346,9 @@ class BodyBuilder:
         if digest is not None:
             # A decoder that is not done is only waiting: the message may still be arriving.
             faults = digest.faults()
-            tail = Tail(self._hash.hexdigest(), digest.content_sha256, digest.size, faults)
-        return Body(pieces, self.size, self._coding, self._type, self._limits, tail)
+            count = None if self._tally is None else self._tally.count
+            tail = Tail(self._hash.hexdigest(), digest.content_sha256, digest.size, faults, count)
+        return Body(pieces, self.size, self._coding, self._type, self._limits, tail, tuple(self._holes))
 
     def _count(self, piece: bytes) -> None:
         """Past the limit: keep what still fits, hash and count all of it."""
@@ -284,8 +359,23 @@ class BodyBuilder:
             for kept in (*self._joined, *self._pieces):
                 self._hash.update(kept)
                 digest.add(kept)
+            if self._make is not None:
+                self._tally = self._begin_tally(self._make())
             room = self._most - (self.size - len(piece))
             if room:
                 self._pieces.append(piece[:room])
         self._hash.update(piece)
         digest.add(piece)
+        if self._tally is not None:
+            self._tally.add(piece)
+
+    def _begin_tally(self, tally: Tally) -> Tally:
+        """One that was fed what is kept, with the holes in it."""
+        kept = b"".join((*self._joined, *self._pieces))
+        fed = 0
+        for hole in self._holes:
+            tally.add(kept[fed : hole.at])
+            tally.lost(hole.size)
+            fed = hole.at
+        tally.add(kept[fed:])
+        return tally

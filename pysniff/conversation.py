@@ -11,13 +11,13 @@ from typing import Protocol
 
 from pysniff.core import Core
 from pysniff.detect import Chunk, Detection, Found
-from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Switch, Undecoded
-from pysniff.entry import Entry, Flow
+from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Receiver, Switch, Undecoded
+from pysniff.entry import Flow
 from pysniff.ledger import count
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
 from pysniff.ongoing import Ongoing, exchanges
 from pysniff.pairing import Pairs
-from pysniff.unrecognised import Transfer
+from pysniff.unrecognised import Unrecognised
 
 # Protocols inside protocols, and fresh starts after Malformed, before a conversation is left alone.
 _STAGES = 16
@@ -37,6 +37,8 @@ class Half(Protocol):
     """What a conversation knows of the half that feeds it."""
 
     side: Side
+    # Takes the next bytes and their time.
+    receive: Receiver
     # What came since skip().
     packets: int
     bytes: int
@@ -61,8 +63,8 @@ class Conversation:
 
     __slots__ = (
         "flow", "halves", "pairs", "quiet", "mark", "closed",
-        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_armed", "_alarm",
-        "_ongoing", "_transfer", "_transfer_shown", "_faults", "_conflicts", "_moved",
+        "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_alarm",
+        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved",
     )  # fmt: skip
 
     def __init__(self, core: Core, flow: Flow, halves: tuple[Half, Half], *, oriented: bool, midstream: bool) -> None:
@@ -80,43 +82,49 @@ class Conversation:
         self._unfed = [0, 0]  # bytes of each half that came and are fed later
         self._ended = [False, False]
         self._stages = 0
-        self._armed = False
-        self._alarm = 0  # the deadline's number
+        self._alarm = 0  # the number of the deadline for showing what is open
         self._ongoing = Ongoing(core, flow)
-        self._transfer: tuple[Transfer, Transfer] | None = None
-        self._transfer_shown = False
-        self._faults: tuple[Fault, ...] = ()  # of the Transfer
+        self._unknown: Unrecognised | None = None
+        self._faults: tuple[Fault, ...] = ()  # of that
         self._conflicts = [0, 0]
         self._moved = True  # messages need their positions moved or a fault added
         core.ledger.conversations += 1
         core.ledger.conversations_open += 1
+        self._connect()
 
     def feed(self, side: Side, data: bytes, at: int) -> None:
         """The next bytes of one half, or one datagram."""
-        if not self._armed:
-            self._arm(at)
-        dissector = self._dissector
-        if dissector is None:
-            self._look(Chunk(side, data, at))
-            return
         try:
-            outputs = dissector.feed(side, data, at)
-            if not outputs:
-                return
+            outputs = self.halves[side].receive(data, at)
+        except Exception as problem:
+            self.failed(problem)
+        else:
+            if outputs:
+                self.take(outputs, at)
+
+    def take(self, outputs: Iterable[Output], at: int) -> None:
+        """What `receive` of one half gave."""
+        dissector = self._dissector
+        try:
             if self._moved:
                 self._take(outputs, at)
-            else:
-                add = self.pairs.add
-                for output in outputs:
-                    if isinstance(output, tuple):
-                        self._take((output,), at)
-                        if self._dissector is not dissector:
-                            return  # as in _take(): nothing comes behind a Switch
-                    else:
-                        add(output)
-        except Malformed as problem:
+                return
+            add = self.pairs.add
+            for output in outputs:
+                if isinstance(output, tuple):
+                    self._take((output,), at)
+                    if self._dissector is not dissector:
+                        return  # as in _take(): nothing comes behind a Switch
+                else:
+                    add(output)
+        except Exception as problem:
+            self.failed(problem)
+
+    def failed(self, problem: Exception) -> None:
+        """The dissector gave up; a bug of its own ends its work on this conversation, no more."""
+        if isinstance(problem, Malformed):
             self._fail(str(problem))
-        except Exception as problem:  # a dissector's bug ends its work on this conversation, no more
+        else:
             self._broken(problem)
 
     def gap(self, side: Side, size: int, at: int) -> None:
@@ -159,7 +167,8 @@ class Conversation:
         self._leave("not finished")
         if self._detection is not None:
             self._give_up()
-        self._show_transfer("closed")
+        if self._unknown is not None:
+            self._unknown.show(self.halves, "closed", self._faults)
         ledger = self._core.ledger
         ledger.conversations_open -= 1
         count(ledger.ended, reason)
@@ -172,10 +181,24 @@ class Conversation:
 
     # Finding the protocol
 
-    def _look(self, chunk: Chunk) -> None:
+    def _connect(self) -> None:
+        """Have the bytes of both halves go where they belong now."""
+        dissector = self._dissector
+        for side, half in zip(Side, self.halves, strict=True):
+            half.receive = partial(self._look, side) if dissector is None else dissector.receiver(side)
+
+    def _look(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
+        """Bytes of a protocol that nobody knows yet."""
+        if not self._alarm:
+            self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
+        self._judge(Chunk(side, data, at))
+        return ()
+
+    def _judge(self, chunk: Chunk) -> None:
         detection = self._detection
         if detection is None:  # nobody is interested any more, but the half did not know yet
-            self._count_transfer(chunk)
+            assert self._unknown is not None
+            self._unknown.add(chunk.side, len(chunk.data), chunk.at)
             return
         found = (self._forced() if not self._stages else None) or detection.add(chunk)
         if found is not None and not detection.chunks:  # decode_as did not look at the bytes
@@ -217,6 +240,7 @@ class Conversation:
             self._broken(problem)
         else:
             self._dissector = dissector
+            self._connect()
             self._run(partial(dissector.begin, self._context(at)), at)
             for side in found.lost if self.flow.transport == "tcp" else ():
                 self._lost(side)
@@ -224,9 +248,7 @@ class Conversation:
         for chunk in chunks:
             self._unfed[chunk.side] -= len(chunk.data)
             self.feed(*chunk)
-        for side in Side:
-            if self._ended[side] and self._dissector is not None:  # before anybody knew what it was
-                self._run(partial(self._dissector.close, side, at), at)
+        self._end_again(at)
 
     def _context(self, at: int, answer: Message | None = None) -> Context:
         client, server = self.flow.ends
@@ -241,6 +263,7 @@ class Conversation:
         self.halves = (self.halves[1], self.halves[0])
         for side, half in zip(Side, self.halves, strict=True):
             half.side = side
+        self._connect()
         self._conflicts.reverse()
         self._ended.reverse()
         self._base.reverse()
@@ -255,10 +278,8 @@ class Conversation:
     def _run(self, call: Callable[[], Iterable[Output]], at: int) -> None:
         try:
             self._take(call(), at)
-        except Malformed as problem:
-            self._fail(str(problem))
         except Exception as problem:
-            self._broken(problem)
+            self.failed(problem)
 
     def _take(self, outputs: Iterable[Output], at: int) -> None:
         for output in outputs:
@@ -311,11 +332,19 @@ class Conversation:
         elif inner:
             self._detection = None
             self._dissector = inner(self._core.limits)
+            self._connect()
             self._run(partial(self._dissector.begin, self._context(at, switch.answer)), at)
         for chunk in rest:
             self._unfed[chunk.side] -= len(chunk.data)
             if chunk.data:
                 self.feed(*chunk)
+        self._end_again(at)
+
+    def _end_again(self, at: int) -> None:
+        """Tell a dissector that came later of the halves that had ended by then."""
+        for side in Side:
+            if self._ended[side] and self._dissector is not None:
+                self._run(partial(self._dissector.close, side, at), at)
 
     def _fail(self, reason: str) -> None:
         """The dissector cannot go on; a later chunk may begin with a message again."""
@@ -361,6 +390,7 @@ class Conversation:
         if left:
             count(self._core.ledger.undecoded, reason, left)
         self._dissector = None
+        self._connect()
         self.pairs.close()
 
     # What nobody recognised
@@ -370,63 +400,28 @@ class Conversation:
         detection, self._detection = self._detection, None
         assert detection is not None
         self._core.ledger.unrecognised_bytes += detection.held() + sum(detection.dropped)
-        self._transfer = detection.seen
-        for seen, base in zip(detection.seen, self._base, strict=True):
-            seen.position = base + (self.flow.transport == "udp")
+        first = self.flow.transport == "udp"
+        self._unknown = Unrecognised(self._core, self.flow, detection.seen, [base + first for base in self._base])
         for half in self.halves:
             half.skip()
 
-    def _count_transfer(self, chunk: Chunk) -> None:
-        assert self._transfer is not None
-        self._core.ledger.unrecognised_bytes += len(chunk.data)
-        self._transfer[chunk.side].add(1, len(chunk.data), chunk.at, chunk.at)
-
-    def _show_transfer(self, state: str) -> None:
-        if self._transfer is None:
-            return
-        halves = []
-        for seen, half in zip(self._transfer, self.halves, strict=True):
-            copy = seen.copy(())
-            copy.add(half.packets, half.bytes, half.first, half.last)
-            halves.append(copy if copy.packets else None)
-        request, response = halves
-        message = request or response
-        if message is None:
-            return
-        message.faults = self._faults
-        ledger = self._core.ledger
-        if state == "closed":
-            ledger.unrecognised += 1
-            ledger.entries += 1
-        else:
-            ledger.open_entries += 1
-        self._core.entries.append(Entry(self.flow, request, response, state))
-
     # Exchanges that stay open
-
-    def _arm(self, at: int) -> None:
-        self._armed = True
-        self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
 
     def _due(self, now: int) -> None:
         """Show what has been open for long enough and has moved on since it was shown."""
-        self._armed = False
-        if self.closed:
-            return
         dissector = self._dissector
-        if dissector is None:
-            if self._detection is None and not self._transfer_shown:
-                self._transfer_shown = True
-                self._show_transfer("open")
-            return
-        try:
-            begun = list(dissector.open())
-        except Exception:
-            self._core.ledger.dissector_errors += 1
-            begun = []
+        begun: list[Message] = []
+        if dissector is not None:
+            try:
+                begun = list(dissector.open())
+            except Exception:
+                self._core.ledger.dissector_errors += 1
+        elif self._unknown is not None:
+            self._unknown.show(self.halves, "open", self._faults)
+            return  # once is enough
         for message in begun:
             message.position += self._base[message.side]
         again = self._ongoing.show(exchanges(self.pairs.waiting(), begun), now)
-        if again is not None:
-            self._armed = True
-            self._alarm = self._core.deadlines.add(again, self._due)
+        if again is None:
+            again = now + self._core.limits.open_after
+        self._alarm = self._core.deadlines.add(again, self._due)

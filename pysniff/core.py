@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from pysniff.deadlines import Deadlines
-from pysniff.dissector import Dissector, Refinement
-from pysniff.entry import Entry
+from pysniff.dissector import Dissector
+from pysniff.entry import Entry, Refine
 from pysniff.ledger import Ledger
 from pysniff.limits import Limits
-from pysniff.message import Message
+from pysniff.refinement import Refinement, Refiner
 
 
 class Core:
@@ -23,7 +23,7 @@ class Core:
         "entries",
         "holes",
         "dissectors",
-        "refinements",
+        "refine",
         "memories",
         "decode_as",
         "node",
@@ -34,7 +34,7 @@ class Core:
         self,
         limits: Limits,
         dissectors: Mapping[str, tuple[type[Dissector], ...]],
-        refinements: Iterable[Refinement],
+        refinements: Sequence[Refinement],
         decode_as: Mapping[tuple[str, int], str],
         node: str,
         capture_source: str,
@@ -46,9 +46,11 @@ class Core:
         # TCP halves that wait for missing bytes: only while there are any does the packet loop look at plain ACKs.
         self.holes: set[object] = set()
         self.dissectors = dissectors  # by transport, in the order in which they are asked
-        self.refinements: dict[str, list[Refinement]] = {}  # by the protocol that they refine
-        for refinement in refinements:
-            self.refinements.setdefault(refinement.refines, []).append(refinement)
+        # By the protocol that they refine.
+        self.refine: dict[str, Refine] = {
+            protocol: Refiner([one for one in refinements if one.refines == protocol], self.ledger).refined
+            for protocol in {one.refines for one in refinements}
+        }
         self.memories: dict[str, dict[Hashable, Any]] = {}  # by protocol: what its dissectors remember together
         self.decode_as = decode_as
         self.node = node
@@ -60,17 +62,3 @@ class Core:
             if dissector.protocol == protocol:
                 return dissector
         return None
-
-    def refined(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None]:
-        """The two as the first refinement sees them that knows them."""
-        message = request or response
-        assert message is not None
-        for refinement in self.refinements.get(message.protocol, ()):
-            try:
-                refined = refinement.refine(request, response)
-            except Exception:  # a refinement's bug costs what it would have said, no more
-                self.ledger.dissector_errors += 1
-                continue
-            if refined is not None:
-                return refined
-        return request, response

@@ -6,9 +6,10 @@ Every byte that feed() takes comes back: in a Message, an Undecoded or an Overhe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from pysniff.limits import DEFAULT, Limits
@@ -57,6 +58,7 @@ class Overhead(NamedTuple):
 
 
 Output = Message | Switch | Undecoded | Overhead
+Receiver = Callable[[bytes, int], Iterable[Output]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class Dissector(ABC):
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
         """Take the next bytes of one half; raise Malformed where going on makes no sense."""
 
+    def receiver(self, side: Side) -> Receiver:
+        """What feed() does with the bytes of one half: a dissector may have a shorter way to there."""
+        return partial(self.feed, side)
+
     def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
         """`size` bytes of one half were lost here (not counted by pending()); resynchronise, or raise.
 
@@ -125,20 +131,3 @@ class Dissector(ABC):
     @abstractmethod
     def pending(self, side: Side) -> int:
         """Bytes of one half taken and not yet given back."""
-
-
-class Refinement(ABC):
-    """Says more of another protocol's messages once they are in an entry; keeps nothing between entries."""
-
-    protocol: ClassVar[str]
-    refines: ClassVar[str]
-
-    def __init__(self, limits: Limits = DEFAULT) -> None:
-        self.limits = limits
-
-    @abstractmethod
-    def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
-        """The two as this protocol sees them, None where they are not its own; one of them may be missing.
-
-        It is asked for every entry of the protocol that it refines, so a quick None matters.
-        """

@@ -5,6 +5,7 @@ Docs: docs/schema.json describes to_dict(). An emitted entry never changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -12,9 +13,10 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, NamedTuple
 
 from pysniff.limits import MIB, SECOND
-from pysniff.message import Fault, Message
+from pysniff.message import Fault, Message, Role
 
 SCHEMA = 1
+Refine = Callable[[Message | None, Message | None], tuple[Message | None, Message | None]]
 # Worst first: what an entry's completeness says when it has several faults.
 _INCOMPLETE = ("gap", "truncated", "midstream", "inferred")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,7 +108,7 @@ def place(message: Message) -> str:
 class Entry:
     """A finished or still open exchange. Read-only; heads and bodies are decoded when touched."""
 
-    __slots__ = ("_flow", "_request", "_response", "_state", "_faults")
+    __slots__ = ("_flow", "_request", "_response", "_state", "_faults", "_refine")
 
     def __init__(
         self,
@@ -115,25 +117,44 @@ class Entry:
         response: Message | None,
         state: str,
         faults: tuple[Fault, ...] = (),
+        refine: Refine | None = None,
     ) -> None:
         self._flow = flow
         self._request = request
         self._response = response
         self._state = state
         self._faults = faults
+        self._refine = refine  # until somebody touches what it may change
 
     @property
     def request(self) -> Any:
         """The request's Message (http: .method .url .headers .body ...), or None where only its answer was seen."""
+        if self._refine is not None:
+            self._settle()
         return self._request
 
     @property
     def response(self) -> Any:
         """The response's Message, or None."""
+        if self._refine is not None:
+            self._settle()
         return self._response
+
+    def _settle(self) -> None:
+        """Let a refinement have its say; it depends on the two messages alone, so it does not matter when."""
+        refine, self._refine = self._refine, None
+        assert refine is not None
+        self._request, self._response = refine(self._request, self._response)
 
     @property
     def _message(self) -> Message:
+        message = self.request or self._response
+        assert isinstance(message, Message)
+        return message
+
+    @property
+    def _first(self) -> Message:
+        """The same, refined or not: time and place are equal."""
         message = self._request or self._response
         assert message is not None
         return message
@@ -141,7 +162,7 @@ class Entry:
     @property
     def id(self) -> str:
         """URL-safe: node, flow, position of the first byte (s: in the server's half)."""
-        return f"{self._flow.node}.{self._flow.name}.{place(self._message)}"
+        return f"{self._flow.node}.{self._flow.name}.{place(self._first)}"
 
     @property
     def stream(self) -> str:
@@ -158,7 +179,7 @@ class Entry:
     @property
     def time_ns(self) -> int:
         """Packet time of the first byte."""
-        return self._message.first
+        return self._first.first
 
     @property
     def timestamp(self) -> datetime:
@@ -170,7 +191,7 @@ class Entry:
         """Packet time of the last byte seen."""
         request, response = self._request, self._response
         if response is None:
-            return self._message.last
+            return self._first.last
         return response.last if request is None else max(response.last, request.last)
 
     @property
@@ -200,12 +221,16 @@ class Entry:
 
     @property
     def status(self) -> str:
-        return "" if self._response is None else self._response.status_text
+        response = self.response
+        return "" if response is None else str(response.status_text)
 
     @property
     def ok(self) -> bool:
-        """Answered, and the answer reports success."""
-        return self._response is not None and self._response.ok
+        """Answered, and the answer reports success; or a message alone that is no failure."""
+        response = self.response
+        if response is not None:
+            return bool(response.ok)
+        return self._first.role is Role.ALONE and self._first.ok
 
     @property
     def summary(self) -> str:
@@ -223,6 +248,8 @@ class Entry:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
+        if self._refine is not None:
+            self._settle()
         faults = self._faults
         if self._request is not None:
             faults += self._request.every_fault
@@ -237,7 +264,7 @@ class Entry:
 
     def to_dict(self, body_limit: int = MIB) -> dict[str, Any]:
         """The entry as JSON types; `body_limit` bytes kept of each body."""
-        request, response = self._request, self._response
+        request, response = self.request, self.response
         source, target = self._flow.ends
         name = self._flow.name
         message = self._message

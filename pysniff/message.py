@@ -60,6 +60,8 @@ class Message:
     stands_in: ClassVar[Role | None] = None
     # None: answered in order. Anything else: answered by the message with the same key.
     key: Hashable = None
+    # Of a request with a key: words that say why no answer can come, "" while one may.
+    hopeless: str = ""
 
     side: Side
     first: int
@@ -87,6 +89,10 @@ class Message:
     def every_fault(self) -> tuple[Fault, ...]:
         """`faults`, and those that only decoding finds: touching them decodes."""
         return self.faults
+
+    def mentions(self, word: bytes) -> bool:
+        """Whether the head may have `word` in it, as it is written here: quick, for it is asked of every message."""
+        return True
 
     @property
     def version(self) -> str:

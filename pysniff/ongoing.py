@@ -67,4 +67,5 @@ class Ongoing:
         self._shown[name] = last
         if before.get(name) != last:
             self._core.ledger.open_entries += 1
-            self._core.entries.append(Entry(self._flow, *self._core.refined(request, response), "open"))
+            refine = self._core.refine.get(message.protocol)
+            self._core.entries.append(Entry(self._flow, request, response, "open", (), refine))

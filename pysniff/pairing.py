@@ -33,7 +33,7 @@ class Pairs:
         "_limits",
         "_most",
         "_flow",
-        "_refinable",
+        "_refine",
         "_waiting",
         "_keyed",
         "_doubtful",
@@ -53,9 +53,9 @@ class Pairs:
         self._limits = core.limits
         self._most = core.limits.pipeline
         self._flow = flow
-        self._refinable = core.refinements
+        self._refine = core.refine
         self._waiting: deque[Message] = deque()
-        self._keyed: dict[Hashable, deque[Message]] = {}
+        self._keyed: dict[Hashable, tuple[Message, ...]] = {}
         self._doubtful = 0  # first so many requests in _waiting may have been answered in a gap
         self._forgotten = 0  # requests no longer in _waiting whose answers may still come
         self._midstream = midstream
@@ -70,7 +70,7 @@ class Pairs:
     def add(self, message: Message) -> None:
         """Take the next finished message of either half."""
         role = message.role
-        if self._suspect:
+        if self._suspect and message.key is None:
             self._judge(message)
         if role is REQUEST:
             self._ledger.requests += 1
@@ -109,21 +109,20 @@ class Pairs:
         ledger.answered += 1
         ledger.entries += 1
         ledger.entry_bytes += request.size + response.size
-        if self._doubtful:
+        faults = self._guess if response.key is None else ()
+        if self._doubtful and response.key is None:
             self._doubtful -= 1
             if self._unseen and not self._guess:  # of two exchanges one half each may be missing
-                self._guess = (_LOST,)
-        if request.protocol in self._refinable:
-            entry = Entry(self._flow, *self._core.refined(request, response), "closed", self._guess)
-        else:
-            entry = Entry(self._flow, request, response, "closed", self._guess)
-        self._core.entries.append(entry)
+                faults = self._guess = (_LOST,)
+        refine = self._refine.get(request.protocol)
+        self._core.entries.append(Entry(self._flow, request, response, "closed", faults, refine))
 
     def _close(self, request: Message | None, response: Message | None, faults: tuple[Fault, ...], size: int) -> None:
         """An entry that is no exchange of two."""
         self._ledger.entries += 1
         self._ledger.entry_bytes += size
-        self._core.entries.append(Entry(self._flow, *self._core.refined(request, response), "closed", faults))
+        refine = self._refine.get((request or response).protocol)  # type: ignore[union-attr]  # one of them is there
+        self._core.entries.append(Entry(self._flow, request, response, "closed", faults, refine))
 
     def asked(self, answer: Message | None) -> Message | None:
         """The request that `answer`, the last message added, was put to."""
@@ -199,23 +198,30 @@ class Pairs:
         self._unseen = False
 
     def _add_keyed(self, request: Message) -> None:
-        waiting = self._keyed.setdefault(request.key, deque())
-        waiting.append(request)
-        if len(waiting) > _SAME_KEY:
-            self._unanswered(waiting.popleft(), "more requests with one key waited than are remembered")
-        elif len(self._keyed) > self._most:
-            oldest = next(iter(self._keyed))
-            for forgotten in self._keyed.pop(oldest):
-                self._unanswered(forgotten, "more requests waited than are remembered")
+        keyed, key = self._keyed, request.key
+        same = keyed.get(key)
+        if request.hopeless:
+            self._unanswered(request, request.hopeless)
+        elif same is None:
+            keyed[key] = (request,)
+            if len(keyed) > self._most:
+                for forgotten in keyed.pop(next(iter(keyed))):
+                    self._unanswered(forgotten, "more requests waited than are remembered")
+        else:
+            if len(same) == _SAME_KEY:
+                self._unanswered(same[0], "more requests with one key waited than are remembered")
+                same = same[1:]
+            keyed[key] = (*same, request)
 
     def _take_keyed(self, key: Hashable) -> Message | None:
-        waiting = self._keyed.get(key)
-        if waiting is None:
+        same = self._keyed.get(key)
+        if same is None:
             return None
-        request = waiting.popleft()
-        if not waiting:
+        if len(same) == 1:
             del self._keyed[key]
-        return request
+        else:
+            self._keyed[key] = same[1:]
+        return same[0]
 
     def _give_up_doubtful(self) -> None:
         """A new request after a gap among the answers: a client that does not pipeline had its answer."""

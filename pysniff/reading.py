@@ -10,6 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pysniff.descriptors import Paths, schemas
 from pysniff.entry import Entry
 from pysniff.errors import CaptureError, ReadError
 from pysniff.ledger import Ledger
@@ -35,13 +36,15 @@ def read(
     follow: bool = False,
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
+    proto: Paths = (),
     limits: Limits = DEFAULT,
     write: Writer | None = None,
     progress: Progress | None = None,
 ) -> Entries:
     """Entries of capture files, several merged by time; "-" is standard input.
 
-    `bpf`: a capture filter. `follow`: wait for more where a file ends. `duration`: seconds of packet time.
+    `bpf`: a capture filter. `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`:
+    files with protobuf descriptor sets.
     `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
     Raises FileError at once, FilterError with the first packet (whether a filter makes sense depends on the link
     type), and ReadError after the last good entry of a damaged file.
@@ -50,6 +53,7 @@ def read(
 
     if not paths:
         raise TypeError("read() needs at least one path")
+    names = schemas(proto)
     stack = ExitStack()
     try:
         # Only the Sniffer knows what to do with runs.
@@ -59,7 +63,7 @@ def read(
         stack.close()
         raise
     packets = _Files(files, progress)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, capture_source="file")
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="file")
     return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write))
 
 
@@ -68,19 +72,22 @@ def sniff(
     bpf: str = "",
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
+    proto: Paths = (),
     limits: Limits = DEFAULT,
     write: Writer | None = None,
 ) -> Entries:
     """Entries from interfaces, as they happen; without a name, from every interface that is up.
 
-    `duration`: seconds on the clock; otherwise until close(). Raises CaptureError, PrivilegeError or FilterError.
+    `duration`: seconds on the clock; otherwise until close(). `proto`: files with protobuf descriptor sets. Raises
+    CaptureError, PrivilegeError, FilterError or FileError.
     """
     from pysniff.capture.live import open_live
 
+    names = schemas(proto)
     stack = ExitStack()
     live = open_live(interfaces, bpf)
     stack.enter_context(live)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, capture_source="libpcap")
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="libpcap")
     return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write))
 
 

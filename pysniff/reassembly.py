@@ -7,12 +7,13 @@ acknowledge others leave after those: an answer never comes before what it answe
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter, ne
 from typing import NamedTuple
 
 from pysniff.conversation import Conversation
 from pysniff.core import Core
+from pysniff.dissector import Output, Receiver
 from pysniff.ledger import count
 from pysniff.message import SERVER, Side
 
@@ -43,8 +44,17 @@ class _Waiting(NamedTuple):
 _place = attrgetter("place")
 
 
-def _nobody(_side: Side, _data: bytes, _at: int) -> None:
+def _nobody(_data: bytes, _at: int) -> Iterable[Output]:
     """Who receives what comes after the end."""
+    return ()
+
+
+def _nothing(_outputs: Iterable[Output], _at: int) -> None:
+    """Who takes what that gives."""
+
+
+def _never(_problem: Exception) -> None:
+    """Who hears that it failed."""
 
 
 class Half:
@@ -55,14 +65,17 @@ class Half:
     """
 
     __slots__ = (
-        "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
+        "side", "receive", "take", "failed", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
         "conversation", "peer", "base", "ended",
         "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_alarm", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
     peer: Half
-    receive: Callable[[Side, bytes, int], None]
+    # Of the conversation, for the packet loop; see there.
+    receive: Receiver
+    take: Callable[[Iterable[Output], int], None]
+    failed: Callable[[Exception], None]
 
     def __init__(self, core: Core, side: Side) -> None:
         self.side = side
@@ -178,7 +191,8 @@ class Half:
         self._clear("after the end")
         self._core.holes.discard(self)
         self.conversation = None
-        self.receive = _nobody
+        # A half is remembered for a while after its end, and must not keep the conversation.
+        self.receive, self.take, self.failed = _nobody, _nothing, _never
         self.ready = SLOW
         self.recent = b""
 
@@ -218,7 +232,7 @@ class Half:
         if self.conversation is not None:
             known = ack != NO_ACK and peer.next != UNKNOWN
             self.conversation.pairs.acked = (ack - peer.base) & _MASK if known and self.side is SERVER else None
-        self.receive(self.side, data, at)
+            self.conversation.feed(self.side, data, at)
 
     def _early(self, ack: int) -> bool:
         """Whether a segment acknowledges bytes of the other half that have not been delivered."""

@@ -15,6 +15,7 @@ from pysniff.entry import Entry
 from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.packet import Block, Datagram, Packet, Segment
+from pysniff.protobuf.schema import NOTHING, Schemas
 from pysniff.reassembly import COUNTED
 from pysniff.shapes import PAYLOAD, plain_datagram, shape_of
 from pysniff.tcp import IDLE_CHECK, Connections
@@ -24,8 +25,8 @@ from pysniff.udp import Exchanges
 class Sniffer:
     """Turns packets into entries.
 
-    `decode_as`: transport and port to protocol, e.g. {("tcp", 9000): "redis"}. `node` and `capture_source` are
-    written into the entries.
+    `decode_as`: transport and port to protocol, e.g. {("tcp", 9000): "redis"}. `proto`: protobuf descriptor sets.
+    `node` and `capture_source` are written into the entries.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Sniffer:
         node: str = "local",
         capture_source: str = "file",
         decode_as: Mapping[tuple[str, int], str] | None = None,
+        proto: Schemas = NOTHING,
     ) -> None:
-        refining = [refinement(limits) for refinement in refinements()]
+        refining = [refinement(limits, proto) for refinement in refinements()]
         self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source)
         self._tcp = Connections(self._core)
         self._udp = Exchanges(self._core)
@@ -157,7 +159,12 @@ class Sniffer:
                             in_order += length
                             half.ready = half.next = (seq + length) & 0xFFFFFFFF
                             half.recent = payload = data[body:stop]
-                            half.receive(half.side, payload, ts)
+                            try:  # as Conversation.feed() does it
+                                outputs = half.receive(payload, ts)
+                                if outputs:
+                                    half.take(outputs, ts)
+                            except Exception as problem:
+                                half.failed(problem)
                             continue
                         if ready == counted:
                             skipped += length

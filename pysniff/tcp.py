@@ -193,7 +193,8 @@ class Connections:
         conversation = Conversation(core, flow, halves, oriented=oriented, midstream=midstream)
         for one in (half, peer):
             one.conversation = conversation
-            one.receive = conversation.feed
+            one.take = conversation.take
+            one.failed = conversation.failed
         if mine is not None:
             half.start(mine[0])
         if theirs is not None:

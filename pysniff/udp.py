@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pysniff.conversation import Conversation
 from pysniff.core import Core
+from pysniff.dissector import Receiver
 from pysniff.entry import Flow
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.tcp import IDLE_CHECK, is_idle, reverse
@@ -15,8 +16,9 @@ from pysniff.tcp import IDLE_CHECK, is_idle, reverse
 class Direction:
     """Datagrams one way."""
 
-    __slots__ = ("side", "conversation", "skipping", "packets", "bytes", "first", "last", "_count")
+    __slots__ = ("side", "receive", "conversation", "skipping", "packets", "bytes", "first", "last", "_count")
 
+    receive: Receiver
     conversation: Conversation
 
     def __init__(self, side: Side) -> None:

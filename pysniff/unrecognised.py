@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+from pysniff.core import Core
+from pysniff.entry import Entry, Flow
 from pysniff.message import Fault, Message, Role, Side
 
 
@@ -44,3 +47,50 @@ class Transfer(Message):
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         return {"bytes": self.bytes, "packets": self.packets}
+
+
+class Counted(Protocol):
+    """What a half counts by itself once nobody is interested in its bytes."""
+
+    packets: int
+    bytes: int
+    first: int
+    last: int
+
+
+class Unrecognised:
+    """A conversation that nobody knows: `seen` of each half, client first, before that was clear."""
+
+    __slots__ = ("_core", "_flow", "_seen")
+
+    def __init__(self, core: Core, flow: Flow, seen: tuple[Transfer, Transfer], positions: Sequence[int]) -> None:
+        self._core = core
+        self._flow = flow
+        self._seen = seen
+        for half, position in zip(seen, positions, strict=True):
+            half.position = position
+
+    def add(self, side: Side, size: int, at: int) -> None:
+        """Bytes of a half that did not know yet that it counts by itself."""
+        self._core.ledger.unrecognised_bytes += size
+        self._seen[side].add(1, size, at, at)
+
+    def show(self, halves: Sequence[Counted], state: str, faults: tuple[Fault, ...]) -> None:
+        """Make it an entry, with what the halves counted since."""
+        parts = []
+        for seen, half in zip(self._seen, halves, strict=True):
+            part = seen.copy(())
+            part.add(half.packets, half.bytes, half.first, half.last)
+            parts.append(part if part.packets else None)
+        request, response = parts
+        message = request or response
+        if message is None:
+            return
+        message.faults = faults
+        ledger = self._core.ledger
+        if state == "closed":
+            ledger.unrecognised += 1
+            ledger.entries += 1
+        else:
+            ledger.open_entries += 1
+        self._core.entries.append(Entry(self._flow, request, response, state))

@@ -1,7 +1,7 @@
 """How far we agree with the truth about captures that we did not write.
 
 Run it, PySniff being installed, to print the scorecard (`--write` keeps it in docs/scorecard.md); PYSNIFF_CORPUS says
-where the corpus is.
+where the corpus is. `--midstream` measures HTTP/2 joined in the middle again, which is kept otherwise.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from truth import counts, match
+import midstream_card
+from truth import counts, http2, match, websocket
 from truth.corpus import VARIABLE, Capture, captures, digest
 from truth.half import of_entry
-from truth.match import Disagreement
+from truth.verdict import Disagreement, Result
 from truth_exceptions import EXCEPTIONS, Exempt
 
 import pysniff
 from pysniff.entry import Entry
 from pysniff.errors import PysniffError, ReadError
 
-LATER = {"h2.stream": "HTTP/2 and gRPC streams", "ws.msg": "WebSocket messages"}
 WHOLE = 1 << 30  # body limit of records that are compared
 PAGE = Path(__file__).parent.parent / "docs" / "scorecard.md"
 MOST_EXCEPTIONS = 0.01  # of the records judged
@@ -68,19 +68,25 @@ def judge(capture: Capture, exceptions: Iterable[Exempt] = EXCEPTIONS) -> Verdic
         return Verdict(skipped={capture.path: str(error)})
     # An entry shown while open is replaced by the one that ends it.
     last = list({entry.id: entry for entry in entries}.values())
-    http = match.judge(capture, [half for entry in last for half in of_entry(entry)])
-    kinds, off = counts.judge(capture, (entry.to_dict(WHOLE) for entry in last if entry.protocol in ("dns", "redis")))
-    verdict = Verdict(http.judged + kinds, http.apart, http.beyond)
-    reason, aside = counts.APART.get(capture.path, ("", {}))
-    verdict.apart[reason] += sum(aside.values())
-    verdict.apart.update(LATER[record["t"]] for record in capture.of(*LATER))
+    verdict = Verdict()
     excuses = {one.record: one for one in exceptions if one.capture == capture.path}
-    for one in http.disagreements + off:
-        if one.weight == 1 and one.record in excuses:
-            verdict.excused.append((one, excuses.pop(one.record)))
-        else:
-            verdict.disagreements.append(one)
+    for result in _results(capture, last):
+        verdict.judged += result.judged
+        verdict.apart += result.apart
+        verdict.beyond += result.beyond
+        for one in result.disagreements:
+            if one.weight == 1 and one.record in excuses:
+                verdict.excused.append((one, excuses.pop(one.record)))
+            else:
+                verdict.disagreements.append(one)
     return verdict
+
+
+def _results(capture: Capture, entries: list[Entry]) -> Iterator[Result]:
+    yield match.judge(capture, [half for entry in entries for half in of_entry(entry)])
+    yield http2.judge(capture, entries)
+    yield websocket.judge(capture, entries)
+    yield counts.judge(capture, (entry.to_dict(WHOLE) for entry in entries if entry.protocol in ("dns", "redis")))
 
 
 def total(verdicts: Iterable[Verdict]) -> Verdict:
@@ -112,7 +118,7 @@ def page(all_of: list[Capture], verdict: Verdict) -> str:
         f"- corpus digest: `{digest(all_of)}`",
         f"- records judged: {verdict.records}; agreement {verdict.agreement:.2%}; disagreements {_weight(verdict)}",
         f"- exceptions: {excused} records ({excused / max(verdict.records, 1):.2%}), listed below",
-        f"- HTTP/1 messages beyond the truth, where the bytes show them after a loss: {verdict.beyond}",
+        f"- messages beyond the truth, where the bytes show them after a loss: {verdict.beyond}",
         "",
         "| records judged | |",
         "|---|---|",
@@ -120,11 +126,7 @@ def page(all_of: list[Capture], verdict: Verdict) -> str:
         "",
         "| records apart | |",
         "|---|---|",
-        *(
-            f"| {reason}{' (later)' if reason in LATER.values() else ''} | {n} |"
-            for reason, n in verdict.apart.items()
-            if n
-        ),
+        *(f"| {reason} | {n} |" for reason, n in sorted(verdict.apart.items()) if n),
     ]
     lines += _section("Skipped", (f"- {path}: {reason}" for path, reason in verdict.skipped.items()))
     lines += _section("Disagreements", (describe(one) for one in verdict.disagreements))
@@ -152,6 +154,7 @@ def _excuse(one: Disagreement, exempt: Exempt) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(PAGE.parent.parent)}")
+    options.add_argument("--midstream", action="store_true", help="record HTTP/2 and measure joining in the middle")
     options.add_argument("--only", default="", help="captures whose path contains this")
     chosen = options.parse_args()
     all_of = [capture for capture in captures() if chosen.only in capture.path]
@@ -159,10 +162,19 @@ def main() -> int:
         sys.exit(f"no captures: set {VARIABLE}")
     verdict = total(judge(capture) for capture in all_of)
     text = page(all_of, verdict)
+    joined = midstream_card.section() if chosen.midstream else kept()[1]
+    if joined:
+        text += f"\n{joined}"
     sys.stdout.write(text)
     if chosen.write:
         PAGE.write_text(text, encoding="utf-8")
     return 1 if verdict.disagreements or verdict.skipped else 0
+
+
+def kept() -> tuple[str, str]:
+    """The page as it is: what page() says, and what was measured of joining in the middle."""
+    truth, heading, rest = PAGE.read_text(encoding="utf-8").partition(f"\n{midstream_card.HEADING}")
+    return truth, heading.strip() + rest
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks import captures, half_open, measure, network
 from benchmarks.measure import Samples
+from benchmarks.recipes import RECIPES
 from benchmarks.report import Ratio, Row, Section
+from benchmarks.run import document, merged
 
 
 @pytest.fixture
@@ -44,6 +46,13 @@ def test_a_missed_goal_is_said_in_the_table() -> None:
     page = Section("Title", [row(3, 80, Ratio.TIMES_LESS, 40)], ["a note"]).markdown()
     assert "| 26.67 / 26.67 | >= 40: **missed** |" in page
     assert page.endswith("- a note\n")
+
+
+def test_a_section_measured_anew_replaces_the_old_one() -> None:
+    old = [Section(title, [], ["old"]) for title in ("HTTP/1", "Memory")]
+    page = merged(document(old, 3), [Section(title, [], ["new"]) for title in ("HTTP/1", "HTTP/2")], 2)
+    again = "new\n- Measured apart from the others, 2 rounds.\n"
+    assert page == document(old, 3).replace("old", "new", 1).replace("new\n", again) + f"\n## HTTP/2\n\n- {again}"
 
 
 def test_a_flood_opens_as_many_connections_as_it_says(flood: Path) -> None:
@@ -90,6 +99,16 @@ def test_contestants_take_turns_until_the_time_is_up() -> None:
     taken = measure.interleave({"a": lambda: take("a"), "b": lambda: take("b")}, rounds=2, seconds=60)
     assert (turns, taken["b"].least, taken["b"].median) == (["a", "b", "a", "b"], 2, 3)
     assert len(measure.interleave({"c": lambda: 1.0}, rounds=9, seconds=0)["c"].values) == 1
+
+
+@pytest.mark.parametrize("name", ["h2c", "grpc", "grpc-stream"])
+def test_a_recipe_records_its_traffic(name: str, tmp_path: Path) -> None:
+    if reason := captures.unavailable(name):
+        pytest.skip(reason)
+    path = tmp_path / "small.pcap"
+    recorded = captures.record(RECIPES[name], 1, 16, path)
+    assert recorded.dropped == 0
+    assert recorded.captured == captures.size(path) > 8  # more than the handshake and the goodbye
 
 
 @pytest.mark.skipif(bool(network.missing("ping")), reason=network.missing("ping"))

@@ -14,7 +14,13 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 # What a module is imported as, where the distribution has another name.
-DISTRIBUTIONS = {"pcapy": "pcapy-ng", "backports": "backports.zstd"}
+DISTRIBUTIONS = {
+    "pcapy": "pcapy-ng",
+    "backports": "backports.zstd",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "grpc_tools": "grpcio-tools",
+}
 
 
 def setup() -> configparser.ConfigParser:

@@ -311,7 +311,7 @@ def test_an_upgrade_ends_http() -> None:
     wire.server(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi").client(b"\x81\x82abcd\0\0")
     wire.bye().close()
     assert summaries(wire.entries)[0] == ("GET /ws", "101")
-    assert wire.protocols == ["http", "tcp"]
+    assert wire.protocols == ["http", "ws", "ws"]
     assert wire.ledger.undecoded == {}
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from wire import Watched, Wire, kinds, summaries
 
+from pysniff.dissector import Output
 from pysniff.dissectors.http1 import Http1
 from pysniff.limits import KIB, SECOND, Limits
-from pysniff.message import CLIENT, SERVER, Side
+from pysniff.message import CLIENT, SERVER
 from pysniff.packet import ACK, FIN, RST, SYN, Block
 from pysniff.sniffer import Sniffer
 
@@ -42,7 +43,7 @@ def test_what_was_shown_as_open_is_forgotten_when_it_ends() -> None:
     for number in range(50):
         wire.client(ask(f"/{number}")).server(ok(b"")).wait(11)
     (conversation,) = wire.sniffer._tcp.open()
-    assert len(conversation._shown) <= 2
+    assert len(conversation._ongoing._shown) <= 2
 
 
 def test_only_one_answer_waits_for_the_end_of_its_request() -> None:
@@ -149,14 +150,17 @@ def test_what_lies_on_both_sides_of_a_gap_is_no_request() -> None:
 def test_what_follows_a_failure_has_an_id_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Watched().client(ask("/")).server(ok(b"1"))
 
-    def fail(self: Http1, side: Side, data: bytes, at: int) -> None:
-        self.server.buffer += data  # taken, so that the ledger knows of it
-        self.server.offset += len(data)
+    (conversation,) = wire.sniffer._tcp.open()
+    http1 = conversation._dissector
+    assert isinstance(http1, Http1)
+
+    def fail(data: bytes, at: int) -> list[Output]:
+        http1.server.buffer += data  # taken, so that the ledger knows of it
+        http1.server.offset += len(data)
         raise ValueError("a bug")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Http1, "feed", fail)
-        wire.client(b"unlucky")
+    monkeypatch.setattr(conversation.halves[CLIENT], "receive", fail)
+    wire.client(b"unlucky")
     wire.client(b"and so on").close()
     ids = closed_ids(wire)
     assert [kinds(entry) for entry in wire.entries] == [[], ["malformed"]]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import gzip
 import struct
 import sys
+import zlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from hpack import Encoder
 from talk import Step
 
 from pysniff.dissector import Dissector
@@ -61,6 +64,53 @@ def framed(message: bytes) -> bytes:
     return len(message).to_bytes(2, "big") + message
 
 
+def ws(head: int, payload: bytes, mask: bytes = b"") -> bytes:
+    """A WebSocket frame (RFC 6455 §5.2); `head` is its first byte, a client's has a mask."""
+    size = len(payload)
+    length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
+    if not mask:
+        return bytes([head]) + length + payload
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return bytes([head, length[0] | 128]) + length[1:] + mask + masked
+
+
+def deflated(*payloads: bytes) -> list[bytes]:
+    """Each as permessage-deflate sends it (RFC 7692 §7.2.1), with context takeover."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return [(deflate.compress(one) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4] for one in payloads]
+
+
+def h2(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """An HTTP/2 frame (RFC 9113 §4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def h2_heads() -> Iterator[bytes]:
+    """Header blocks of a client, then of a server: indexed, literal, Huffman coded or not, with table resizes."""
+    shop = ((":method", "GET"), (":scheme", "http"), (":path", "/cart?id=7"), (":authority", "shop"))
+    post = ((":method", "POST"), (":scheme", "http"), (":path", "/buy"), (":authority", "shop"), ("x-id", "1" * 40))
+    client, server = Encoder(), Encoder()
+    yield client.encode((*shop, ("cookie", "a=1"), ("cookie", "b=2")), huffman=False)
+    yield client.encode(post)
+    yield client.encode((("sum", "17"), ("x-id", "1" * 40)))
+    client.header_table_size = 90
+    yield client.encode(shop)
+    yield client.encode((*post, ("content-type", "text/plain")))
+    yield server.encode(((":status", "200"), ("content-type", "application/json"), ("server", "h")))
+    yield server.encode(((":status", "103"), ("link", "</a>")))
+    yield server.encode(((":status", "201"), ("content-type", "application/json"), ("server", "h")))
+    server.header_table_size = 0
+    server.header_table_size = 4096
+    yield server.encode((("sum", "18"), ("server", "h")), huffman=False)
+    yield server.encode((*shop[:2], (":path", "/style.css"), shop[3]))
+    yield server.encode(((":status", "404"), ("server", "h")))
+
+
+GET7, BUY, SUM17, GET7_AGAIN, BUY_AGAIN, OK200, HINTS, CREATED, SUM18, PUSHED, MISSING = h2_heads()
+H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2(4, 0, 0, b"\0\4\0\1\0\0")
+MASK, SALT = b"\x37\xfa\x21\x3d", b"\x91\x05\xc8\x6e"
+SMALL = deflated(b"the first of three, ", b"the second of three, ", b"the first and the second, ")
+SMALLER = deflated(b'{"price": 17}' * 3, b'{"price": 18}' * 3)
 ZIPPED = gzip.compress(b"all of it, " * 40, mtime=0)
 ASK, ANSWER = dns(7, b"shop.example"), dns(7, b"shop.example", 1, 0x8180, (a_record(b"\x0a\0\0\x09"),))
 ASK6, NONE = dns(8, b"nowhere.example", 28), dns(8, b"nowhere.example", 28, 0x8183)
@@ -162,6 +212,53 @@ TRANSCRIPTS = (
             c(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: mystery\r\n\r\n"),
             s(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: mystery\r\n\r\n\1\2\3"),
             c(b"\4\5\6"),
+        ),
+    ),
+    Transcript(
+        "http", "tcp", "an upgrade to WebSocket",
+        (
+            c(b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),  # noqa: E501
+            s(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=15\r\n\r\n" + ws(0x89, b"hm?")),  # noqa: E501
+            c(ws(0x8A, b"hm?", MASK) + ws(0x41, SMALL[0][:9], MASK) + ws(0x89, b"", SALT) + ws(0x80, SMALL[0][9:], SALT)),  # noqa: E501
+            s(ws(0xC1, SMALLER[0]) + ws(0x8A, b"") + ws(0x82, bytes(300)) + ws(0xC2, SMALLER[1])),
+            c(ws(0xC1, SMALL[1], SALT) + ws(0x81, b"plain", MASK) + ws(0xC1, SMALL[2], MASK) + ws(0x88, b"\x03\xe8bye", SALT)),  # noqa: E501
+            s(ws(0x88, b"\x03\xe8")),
+        ),
+    ),
+    Transcript(
+        "http2", "tcp", "streams in each other",
+        (
+            c(H2 + h2(8, 0, 0, b"\0\1\0\0") + h2(1, 5, 1, GET7) + h2(1, 0x24, 3, b"\0\0\0\1\x0f" + BUY)),
+            s(h2(4, 0, 0) + h2(4, 1, 0) + h2(1, 4, 3, OK200) + h2(0, 0, 3, b'{"items":')),
+            c(h2(4, 1, 0) + h2(0, 8, 3, b"\4helloxxxx") + h2(6, 0, 0, b"12345678") + h2(0, 0, 3, b" world") + h2(1, 5, 3, SUM17)),  # noqa: E501
+            s(h2(6, 1, 0, b"12345678") + h2(1, 0, 1, HINTS[:2]) + h2(9, 0, 1) + h2(9, 4, 1, HINTS[2:]) + h2(0xFA, 7, 5, b"grease")),  # noqa: E501
+            s(h2(1, 0x0C, 1, b"\3" + CREATED + bytes(3)) + h2(0, 1, 3, b"[1,2,3]}") + h2(0, 0, 1, b"17") + h2(8, 0, 1, b"\0\0\0\1")),  # noqa: E501
+            c(h2(1, 0, 5, GET7_AGAIN[:3]) + h2(9, 4, 5, GET7_AGAIN[3:]) + h2(0, 1, 5)),
+            s(h2(1, 5, 1, SUM18) + h2(0, 1, 5)),
+            c(h2(1, 4, 7, BUY_AGAIN) + h2(0, 9, 7, b"\0" + b"x" * 30) + h2(7, 0, 0, bytes(8))),
+        ),
+    ),
+    Transcript(
+        "http2", "tcp", "pushed, reset and left",
+        (
+            c(H2 + h2(1, 5, 1, GET7) + h2(1, 4, 3, BUY) + h2(0, 0, 3, b"hel")),
+            s(h2(4, 0, 0, b"\0\5\0\0\x40\1") + h2(1, 4, 1, OK200) + h2(5, 4, 1, b"\0\0\0\2" + PUSHED) + h2(0, 1, 1, b"{}")),  # noqa: E501
+            c(h2(3, 0, 3, b"\0\0\0\x08") + h2(1, 5, 5, SUM17) + h2(2, 0, 9, b"\0\0\0\0\1")),
+            s(h2(1, 4, 2, MISSING) + h2(0, 1, 2, b"no") + h2(0, 0, 3, b"late") + h2(3, 0, 5, b"\0\0\0\7")),
+            c(h2(1, 5, 7, GET7_AGAIN) + h2(1, 5, 9, BUY_AGAIN)),
+            s(h2(1, 4, 7, MISSING[:1] + OK200[1:]) + h2(7, 0, 0, b"\0\0\0\7\0\0\0\0bye") + h2(3, 0, 7, b"\0\0\0\2")),
+        ),
+    ),
+    Transcript(
+        "ws", "tcp", "joined behind the handshake",
+        (
+            c(ws(0x81, b"what a lovely day it is", MASK)),
+            s(ws(0x81, b"it is") + ws(0x01, b"and it ") + ws(0x89, b"still there?") + ws(0x00, b"will ") + ws(0x80, b"stay")),  # noqa: E501
+            c(ws(0x8A, b"still there?", SALT) + ws(0x02, bytes(range(200)), MASK) + ws(0x80, b"\xff" * 20, SALT)),
+            s(ws(0xC1, SMALL[0]) + ws(0xC1, SMALL[1]) + ws(0x81, b'{"price": 17}') + ws(0x82, bytes(130))),
+            c(ws(0x81, "schön".encode(), SALT) + ws(0x81, b"bye", MASK)),
+            s(ws(0x81, b"bye") + ws(0x88, b"\x03\xe9going away")),
+            c(ws(0x88, b"\x03\xe9", SALT)),
         ),
     ),
     Transcript("dns", "udp", "questions and answers", (c(ASK), c(ASK6), s(NONE), s(ANSWER))),

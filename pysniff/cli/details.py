@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pysniff.cli.grpc_lines import message_lines, outcome_lines
 from pysniff.cli.terminal import Terminal, visible
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterato
 
 def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
     """The head as the protocol writes it, or each field of the record on its own line."""
+    if "frames" in record:
+        yield _websocket_head(record)
+        return
     if "headers" not in record:
         for name, value in record.items():
             if name != "body" and value is not False and value not in (None, "", [], {}):
@@ -55,6 +59,8 @@ def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
         yield ""
         for name, value in trailers:
             yield f"{name}: {value}"
+    if "message_count" in record:
+        yield from outcome_lines(record)
 
 
 def _http_head(record: Mapping[str, Any], version: str) -> Iterator[str]:
@@ -66,9 +72,29 @@ def _http_head(record: Mapping[str, Any], version: str) -> Iterator[str]:
         yield f"{name}: {value}"
 
 
+def _websocket_head(record: Mapping[str, Any]) -> str:
+    """text, 331 bytes (191 as sent), 2 frames, subprotocol chat"""
+    size, sent = record["size"], record["encoded_size"]
+    words = [record["opcode"], f"{size:,} byte{'' if size == 1 else 's'}"]
+    if record["compressed"]:
+        words[-1] += f" ({sent:,} as sent)"
+    if record["frames"] > 1:
+        words.append(f"{record['frames']:,} frames")
+    if record["subprotocol"]:
+        words.append(f"subprotocol {record['subprotocol']}")
+    return ", ".join(words)
+
+
 def body_lines(record: Mapping[str, Any], message: Message) -> Iterator[str]:
-    """The body after an empty line: JSON indented, other text as it is, binary as a hex dump of its beginning."""
-    body = record.get("body")
+    """The body after an empty line: JSON indented, other text as it is, binary as a hex dump of its beginning.
+
+    Of gRPC its messages.
+    """
+    if record.get("message_count"):
+        yield ""
+        yield from message_lines(record)
+        return
+    body = record if "frames" in record else record.get("body")
     if not isinstance(body, Mapping) or not body.get("size"):
         return
     yield ""
@@ -79,7 +105,8 @@ def body_lines(record: Mapping[str, Any], message: Message) -> Iterator[str]:
         shown = min(len(data), HEX_BYTES)
     else:
         text: str = body.get("text", "")
-        yield from text_lines(text, str(body.get("mime_type", "")))
+        # A WebSocket says of its text only that it is some: most often it is JSON.
+        yield from text_lines(text, str(body.get("mime_type", "json" if text[:1] in "{[" else "")))
         shown = len(text.encode("utf-8", "surrogatepass"))
         # Not all charsets take as many bytes as UTF-8: whether something is missing is the body's to say.
         if not body.get("truncated"):

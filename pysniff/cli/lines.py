@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pysniff.cli.details import details
 from pysniff.cli.terminal import Terminal, cells, cut, pad, visible
 from pysniff.limits import SECOND
+from pysniff.message import SERVER, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,11 +59,11 @@ class Lines:
     def _line(self, entry: Entry, width: int | None) -> str:
         paint = self._terminal.paint
         clock = local_time(entry.time_ns)
-        ends = f"{endpoint(entry.src)} -> {endpoint(entry.dst)}"
+        ends = f"{endpoint(entry.src)} {arrow(entry)} {endpoint(entry.dst)}"
         self._ends = max(self._ends, min(cells(ends), ENDS_MOST))
         protocol = visible(entry.protocol)
         self._protocol = max(self._protocol, min(cells(protocol), 12))
-        status = visible(entry.status) or "-"
+        status = visible(shown_status(entry))
         self._status = max(self._status, min(cells(status), 16))
         tail = f"{size(wire_size(entry)):>8}  {duration(entry.elapsed_time):>8}"
         marks = self._marks(entry)
@@ -128,6 +129,24 @@ def endpoint(end: Endpoint) -> str:
     return f"{visible(end.name)}:{end.port}" if end.name else str(end)
 
 
+def _alone(entry: Entry) -> Message | None:
+    """The message of an entry that has one because nobody answers it."""
+    message: Message | None = entry.response if entry.request is None else entry.request
+    return message if message is not None and message.role is Role.ALONE else None
+
+
+def arrow(entry: Entry) -> str:
+    """<- where all there is came from the server, unasked."""
+    message = _alone(entry)
+    return "<-" if message is not None and message.side is SERVER else "->"
+
+
+def shown_status(entry: Entry) -> str:
+    """The status, also of what the client sent and nobody answers, such as a WebSocket's close."""
+    message = _alone(entry)
+    return message.status_text if message is not None else entry.status or "-"
+
+
 def wire_size(entry: Entry) -> int:
     """Bytes of what came back, or of what was sent where nothing did: of the body if the protocol has one."""
     if entry.protocol in ("tcp", "udp"):
@@ -138,8 +157,7 @@ def wire_size(entry: Entry) -> int:
 def _message_size(message: Message | None) -> int:
     if message is None:
         return 0
-    body = getattr(message, "body", None)
-    encoded: int | None = getattr(body, "encoded_size", None)
+    encoded: int | None = getattr(getattr(message, "body", message), "encoded_size", None)
     return message.size if encoded is None else encoded
 
 
@@ -171,7 +189,10 @@ def duration(microseconds: int | None) -> str:
 
 
 def status_styles(entry: Entry) -> tuple[str, ...]:
-    if entry.response is None:
+    message = _alone(entry)
+    if message is not None:
+        return ("green",) if message.ok else ("red", "bold")
+    if entry.response is None or (entry.protocol == "grpc" and not entry.status):  # it goes on, or was cancelled
         return ("yellow",)
     if not entry.ok:
         return ("red", "bold")

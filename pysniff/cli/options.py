@@ -39,6 +39,7 @@ class SniffOptions:
     count: int | None
     duration: float | None
     decode_as: dict[tuple[str, int], str]
+    proto: tuple[str, ...]
     body_limit: int
     strict: bool
 

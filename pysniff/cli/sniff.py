@@ -77,6 +77,12 @@ Examples:
     help="Force a protocol on a port: tcp.port==9000,redis; repeatable.",
 )
 @click.option(
+    "--proto",
+    multiple=True,
+    metavar="FILE",
+    help="Protobuf descriptor set (protoc -o FILE) that names the fields of gRPC messages; repeatable.",
+)
+@click.option(
     "--body-limit",
     type=Size(),
     default=MIB,
@@ -98,6 +104,7 @@ def sniff(
     count: int | None,
     duration: float | None,
     rules: tuple[str, ...],
+    proto: tuple[str, ...],
     body_limit: int,
     strict: bool,
     words: tuple[str, ...],
@@ -123,6 +130,7 @@ def sniff(
         count=count,
         duration=duration,
         decode_as=decode_as(rules, protocols()) if rules else {},
+        proto=proto,
         body_limit=body_limit,
         strict=strict,
     )

@@ -39,6 +39,7 @@ def open_source(options: SniffOptions, writer: Writer | None, progress: Callable
             follow=options.follow,
             duration=options.duration,
             decode_as=options.decode_as,
+            proto=options.proto,
             limits=bounds,
             write=writer,
             progress=progress,
@@ -48,6 +49,7 @@ def open_source(options: SniffOptions, writer: Writer | None, progress: Callable
         bpf=options.bpf,
         duration=options.duration,
         decode_as=options.decode_as,
+        proto=options.proto,
         limits=bounds,
         write=writer,
     )

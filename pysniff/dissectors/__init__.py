@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
-from pysniff.dissector import Dissector, Refinement
+from pysniff.dissector import Dissector
 from pysniff.dissectors.dns import Dns, DnsOverTcp
+from pysniff.dissectors.grpc import Grpc
 from pysniff.dissectors.http1 import Http1
+from pysniff.dissectors.http2 import Http2
 from pysniff.dissectors.redis import Redis
+from pysniff.dissectors.websocket import WebSocket
+from pysniff.refinement import Refinement
 
 # Asked in this order: the most common first, the least strict last.
-BUILT_IN: tuple[type[Dissector], ...] = (Http1, Dns, DnsOverTcp, Redis)
-REFINEMENTS: tuple[type[Refinement], ...] = ()
+BUILT_IN: tuple[type[Dissector], ...] = (Http1, Http2, Dns, DnsOverTcp, Redis, WebSocket)
+REFINEMENTS: tuple[type[Refinement], ...] = (Grpc,)
 GROUP = "pysniff.dissectors"
 
 

@@ -52,6 +52,14 @@ class HttpMessage(Message):
         return body
 
     @property
+    def short_body(self) -> bytes | None:
+        """The bytes of the body as sent, without a look at the head; None where it is too long to be just pieces."""
+        body = self._body
+        if isinstance(body, Body):
+            return None
+        return body if isinstance(body, bytes) else body[0] if len(body) == 1 else b"".join(body)
+
+    @property
     def every_fault(self) -> tuple[Fault, ...]:
         # Reading the fields notes what is odd about them; of a body only its coding can be broken.
         if self._body and "content-encoding" in self.index:
@@ -77,6 +85,11 @@ class HttpMessage(Message):
     def header(self, name: str) -> str:
         """The values of one field, joined with ", "; "" where it is missing."""
         return self.index.get(name.lower(), "")
+
+    @property
+    def content_type(self) -> str:
+        """The first Content-Type, "" where there is none."""
+        return next((value for name, value in self.headers if name.lower() == "content-type"), "")
 
     def _read_fields(self) -> Fields:
         raise NotImplementedError

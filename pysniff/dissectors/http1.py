@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
-from pysniff.dissector import Dissector, Match, Output, Switch, Undecoded
+from pysniff.dissector import Dissector, Match, Output, Receiver, Switch, Undecoded
 from pysniff.dissectors.http import Content, Fields
 from pysniff.dissectors.http1_framing import Framing
 from pysniff.dissectors.http1_head import UNTIL_CLOSE, plain_head
@@ -67,6 +67,9 @@ class Http1(Dissector):
 
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
         return self._halves[side].feed(data, at)
+
+    def receiver(self, side: Side) -> Receiver:
+        return self._halves[side].feed
 
     def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
         return self._halves[side].gap(size, at)

@@ -20,11 +20,17 @@ class _Head(HttpMessage):
         head = self.head
         return len(head) + (4 if b"\r\n" in head or b"\n" not in head else 2)
 
+    def mentions(self, word: bytes) -> bool:
+        return self.head.find(word) >= 0  # twice as fast as `in`, which tries whether `word` is a number first
+
     def _read_fields(self) -> Fields:
-        fields = read_fields(self.head)
-        odd = oddities(self.head, len(fields))
-        if odd:
-            self.faults += (Fault("malformed", odd),)
+        head = self.head
+        fields = plain_fields(head)
+        if fields is None:
+            fields = read_fields(head)
+            odd = oddities(head, len(fields))
+            if odd:
+                self.faults += (Fault("malformed", odd),)
         return fields
 
     @property
@@ -112,13 +118,27 @@ def text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def read_fields(block: bytes) -> Fields:
-    """Name and value of every line but the first that has a colon."""
+def plain_fields(block: bytes) -> Fields | None:
+    """Name and value of every line but the first, None where anything is odd about any of them."""
     whole = text(block)
     fields = _FIELDS(whole)
-    if len(fields) == whole.count("\n") and "\t" not in whole and ":  " not in whole and " \r" not in whole + "\r":
-        return tuple(fields)
-    lines = _FOLD.sub(" ", whole.replace("\r\n", "\n").strip("\n")).split("\n")
+    lines = len(fields)
+    plain = (
+        block.count(b"\r\n") == block.count(b"\n") == lines
+        and "\t" not in whole
+        and ":  " not in whole
+        and " \r" not in whole
+        and whole[-1:] != " "
+    )
+    return tuple(fields) if plain else None
+
+
+def read_fields(block: bytes) -> Fields:
+    """Name and value of every line but the first that has a colon."""
+    fields = plain_fields(block)
+    if fields is not None:
+        return fields
+    lines = _FOLD.sub(" ", text(block).replace("\r\n", "\n").strip("\n")).split("\n")
     parted = [line.partition(":") for line in lines[1:]]
     return tuple([(name.rstrip(), value.strip()) for name, colon, value in parted if colon and name])
 

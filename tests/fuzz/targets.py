@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from dialogue import PLAIN, Wire, datagrams, segments
+from handshake import BEHIND, Agreed
 from packets import ng_interface, ng_packet, ng_section, pcap
+from protos import descriptor_set
 from shapes import SHAPES
 from test_contract import TINY, Told
 from test_decode_hostile import LINKTYPES, check
 from transcripts import DISSECTORS, TRANSCRIPTS
 
+from fuzz.grpc_calls import call, calls, schemas
 from pysniff.capture.pcap import PcapParser
 from pysniff.capture.pcapng import PcapngParser
 from pysniff.dissector import Dissector, Match
@@ -73,7 +76,7 @@ def end(talk: Told, heads: list[bytes], kind: type[Dissector]) -> None:
 
 
 def dialogues(kind: type[Dissector]) -> Iterator[bytes]:
-    for transcript in TRANSCRIPTS:
+    for transcript in (*TRANSCRIPTS, *BEHIND):
         if transcript.dissector is kind:
             for piece in (1 << 15, 9):
                 yield b"".join(
@@ -207,10 +210,13 @@ TARGETS: dict[str, tuple[Target, Callable[[], Iterable[bytes]]]] = {
         )
         for kind in DISSECTORS.values()
     },
+    "grpc": (call, calls),
+    "descriptor-set": (schemas, lambda: [descriptor_set()]),
+    "ws-agreed": (lambda data: dissect(Agreed, data), lambda: dialogues(Agreed)),
     "pcap": (lambda data: parse(PcapParser, data), lambda: of_files(False)),
     "pcapng": (lambda data: parse(PcapngParser, data), lambda: of_files(True)),
     "decode": (decode, of_shapes),
     "sniffer": (sniff, of_packets),
     "connections": (connections, of_connections),
 }
-LONGEST = {"sniffer": 16 * KIB, "pcap": 8 * KIB, "pcapng": 8 * KIB, "decode": KIB}
+LONGEST = {"sniffer": 16 * KIB, "pcap": 8 * KIB, "pcapng": 8 * KIB, "decode": KIB, "descriptor-set": 16 * KIB}

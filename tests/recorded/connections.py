@@ -55,11 +55,11 @@ def record(folder: Path) -> list[Connection]:
                 ports[port] = (name, count)
                 for _ in range(runs):
                     conversation(port)
-    found = _split(file)
+    found = split(file)
     return [
         Connection(f"{name} {n}", packets)
         for port, (name, count) in ports.items()
-        for n, packets in enumerate(islice((it for it in found if _ends(it[0])[1] == port and len(it) > 20), count))
+        for n, packets in enumerate(islice((it for it in found if ends(it[0])[1] == port and len(it) > 20), count))
     ]
 
 
@@ -97,12 +97,12 @@ def _pipelining(folder: Path, port: int) -> None:
     talk(port, *batches)
 
 
-def _ends(packet: Packet) -> tuple[int, int]:
+def ends(packet: Packet) -> tuple[int, int]:
     """Source and destination port of TCP over IPv4 over Ethernet without options."""
     return struct.unpack_from("!HH", packet.data, 14 + 20)
 
 
-def _split(file: Path) -> list[list[Packet]]:
+def split(file: Path) -> list[list[Packet]]:
     """The TCP connections of a recording that begin in it, in the order of their SYNs."""
     open_now: dict[tuple[int, int], list[Packet]] = {}
     every: list[list[Packet]] = []
@@ -111,7 +111,7 @@ def _split(file: Path) -> list[list[Packet]]:
             if data[12:14] != b"\x08\x00" or data[14] != 0x45 or data[23] != 6:
                 continue
             packet = Packet(data, int(time * 1_000_000) * 1000, len(data))
-            source, target = _ends(packet)
+            source, target = ends(packet)
             if data[47] & 0x12 == 2:  # SYN without ACK
                 open_now[source, target] = []
                 every.append(open_now[source, target])
@@ -123,11 +123,11 @@ def _split(file: Path) -> list[list[Packet]]:
 
 def swapped(packets: list[Packet]) -> list[Packet]:
     """The same with the ports of client and server exchanged, for whoever guesses from them."""
-    first, second = _ends(packets[0])
+    first, second = ends(packets[0])
     other = {first: second, second: first}
     return [
         packet._replace(
-            data=packet.data[:34] + struct.pack("!HH", *map(other.__getitem__, _ends(packet))) + packet.data[38:]
+            data=packet.data[:34] + struct.pack("!HH", *map(other.__getitem__, ends(packet))) + packet.data[38:]
         )
         for packet in packets
     ]

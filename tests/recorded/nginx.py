@@ -28,7 +28,7 @@ http {{
     limit_req_zone $binary_remote_addr zone=slow:1m rate=600r/s;
     gzip on; gzip_types text/plain; gzip_min_length 1;
     server {{
-        listen 127.0.0.1:{port}; listen [::1]:{port};
+        listen 127.0.0.1:{port}{http2}; listen [::1]:{port}{http2};
         root {home}/www;
         location /moved {{ return 301 /page.txt; }}
         # As fast as a person can follow: whoever hammers gets so many a second.
@@ -40,13 +40,17 @@ http {{
 
 
 @contextmanager
-def nginx(home: Path, files: dict[str, bytes]) -> Iterator[int]:
-    """Serves `files` on 127.0.0.1 and ::1; gives the port. Read its log with `said` afterwards."""
-    (home / "www").mkdir(parents=True)
+def nginx(home: Path, files: dict[str, bytes], http2: bool = False) -> Iterator[int]:
+    """Serves `files` on 127.0.0.1 and ::1; gives the port. Read its log with `said` afterwards.
+
+    `http2`: with prior knowledge, and nothing else.
+    """
     for name, content in files.items():
+        (home / "www" / name).parent.mkdir(parents=True, exist_ok=True)
         (home / "www" / name).write_bytes(content)
     port = free_port()
-    (home / "nginx.conf").write_text("user root;" * (os.geteuid() == 0) + CONFIG.format(home=home, port=port))
+    config = CONFIG.format(home=home, port=port, http2=" http2" * http2)
+    (home / "nginx.conf").write_text("user root;" * (os.geteuid() == 0) + config)
     with subprocess.Popen(["nginx", "-p", str(home), "-c", str(home / "nginx.conf")], stderr=subprocess.DEVNULL) as it:
         try:
             await_listening(port, it)

@@ -75,11 +75,11 @@ def differences(entries: Sequence[Any], log: Iterable[Said]) -> list[str]:
         if len(ours) != len(theirs):
             wrong.append(f"client {client}: {len(ours)} entries {ours}, {len(theirs)} calls {theirs}")
         for entry, line in zip(ours, theirs, strict=False):
-            wrong += [f"{line.method} {line.target}: {text}" for text in _compare(entry, line)]
+            wrong += [f"{line.method} {line.target}: {text}" for text in compare(entry, line)]
     return wrong
 
 
-def _compare(entry: Any, line: Said) -> list[str]:
+def compare(entry: Any, line: Said) -> list[str]:
     request, response = entry.request, entry.response
     if request is None or response is None:
         return [f"half an exchange: {entry!r} {entry.faults}"]

@@ -1,1 +1,1 @@
-"""The public captures against what tshark says is in them: corpus, records, matching, counts."""
+"""The public captures against what tshark says is in them: corpus, records, matching, verdicts."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from truth.corpus import Capture
-from truth.match import Disagreement
+from truth.verdict import Disagreement, Result
 
 # The kinds of RESP2 values as both sides can tell them: tshark's count, and the type that our record gives.
 # What is inside an array is plain JSON, so that strings are one kind.
@@ -102,7 +102,7 @@ def _inner(value: object, counts: Counter[str]) -> None:
         _inner(item, counts)
 
 
-def judge(capture: Capture, entries: Iterable[Mapping[str, Any]]) -> tuple[Counter[str], list[Disagreement]]:
+def judge(capture: Capture, entries: Iterable[Mapping[str, Any]]) -> Result:
     """Records by kind, and every count that differs, weighing as many records as it is off."""
     want, have = wanted(capture), found(entries)
     bad = [
@@ -110,4 +110,5 @@ def judge(capture: Capture, entries: Iterable[Mapping[str, Any]]) -> tuple[Count
         for name in sorted(want | have)
         if have[name] != want[name]
     ]
-    return want, bad
+    reason, aside = APART.get(capture.path, ("", {}))
+    return Result(want, Counter({reason: sum(aside.values())}), 0, bad)

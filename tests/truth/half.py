@@ -81,8 +81,8 @@ def of_truth(record: Record) -> Half:
 
 
 def of_entry(entry: Entry) -> Iterator[Half]:
-    """The halves of an http entry of HTTP/1; none of any other entry."""
-    if entry.protocol != "http" or not entry.version.startswith(("0", "1")):
+    """The halves of an entry of HTTP/1, gRPC-Web included; none of any other entry."""
+    if entry.protocol not in ("http", "grpc") or not entry.version.startswith(("0", "1")):
         return
     client, server = endpoint(*entry.src[:2]), endpoint(*entry.dst[:2])
     # Bodies add their faults when they are decoded, so the halves are read first.

@@ -7,30 +7,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from typing import NamedTuple
 
 from truth.corpus import Capture, Record
-from truth.half import Half, endpoint, of_truth
-
-# Analysis flags of a TCP stream after which tshark may lose messages that the bytes show (README of the corpus).
-TROUBLE = ("lost_segment", "ack_lost_segment", "out_of_order", "retransmission", "reused_ports", "overlap")
-
-
-class Disagreement(NamedTuple):
-    """`record`: the selector that the table of exceptions uses. `weight`: how many records it concerns."""
-
-    capture: str
-    record: str
-    ours: str
-    truth: str
-    weight: int = 1
-
-
-class Result(NamedTuple):
-    judged: Counter[str]  # records by kind
-    apart: Counter[str]  # records not judged, by reason
-    beyond: int  # messages of ours that the truth lacks and the bytes show
-    disagreements: list[Disagreement]
+from truth.half import Half, of_truth
+from truth.verdict import Disagreement, Result, disagree, troubled
 
 
 def selector(half: Half) -> str:
@@ -119,9 +99,7 @@ def _compare(
     elif half.body is not None and mine.body != half.body:
         differs.append((f"body {mine.body}{' marked' if mine.marked else ''}", f"body {half.body}"))
     differs += _pairing(half, mine, truths)
-    if differs:
-        given, said = ("; ".join(side) for side in zip(*differs, strict=True))
-        yield Disagreement(capture.path, selector(half), given, said)
+    yield from disagree(capture, selector(half), differs)
 
 
 def _pairing(half: Half, mine: Half, truths: dict[int, Half]) -> list[tuple[str, str]]:
@@ -143,20 +121,10 @@ def _pairing(half: Half, mine: Half, truths: dict[int, Half]) -> list[tuple[str,
 
 def _shown(capture: Capture, mine: Half) -> bool:
     """Whether a message that the truth lacks stands in the capture, in a stream where tshark loses messages."""
-    troubled = [
-        stream
-        for stream in capture.of("tcp")
-        if {_canonical(stream["a"]), _canonical(stream["b"])} == {mine.src, mine.dst}
-        and (any(stream.get(flag) for flag in TROUBLE) or not stream["syn"])
-    ]
-    if not troubled:
+    if not troubled(capture, (mine.src, mine.dst)):
         return False
     version = f"HTTP/{mine.start[2]}"
     line = f"{mine.start[0]} {mine.start[1]} {version}" if mine.kind == "req" else f"{version} {mine.start[0]}"
     texts = [line, *(value for _, value in mine.headers)]
     spelt = ((text.encode(), text.encode("latin-1", "replace")) for text in texts)
     return all(any(raw in capture.content for raw in either) for either in spelt)
-
-
-def _canonical(address: str) -> str:
-    return endpoint(*address.rpartition(":")[::2])

@@ -1,0 +1,397 @@
+"""The streams of an HTTP/2 connection (RFC 9113 §5, §8): which request a frame belongs to, which response, and when
+both are over.
+
+A request and its response are given back together, the request first, when both have ended or never will: so an answer
+never comes before its request, and a request whose stream is reset says at once that it has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from pysniff.body import BodyBuilder
+from pysniff.dissector import Output
+from pysniff.dissectors.http2_frames import END_STREAM, error_name
+from pysniff.dissectors.http2_half import Half
+from pysniff.dissectors.http2_head import NO_HEAD, Head
+from pysniff.dissectors.http2_inference import Inference
+from pysniff.dissectors.http2_messages import Http2Message, Http2Request, Http2Response, long_body
+from pysniff.dissectors.http2_tunnel import Tunnel
+from pysniff.limits import Limits
+from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
+
+_CLOSED = "the connection ended within this message"
+_UNASKED = "its beginning was not seen"
+_TURNS = 8  # streams looked at to find one that is idle
+_GONE = 256  # streams from before the capture whose end is remembered
+_GOODBYES = 16  # GOAWAY frames that are heeded
+
+
+class Streams:
+    """`high`, `low`: the streams between them were opened before our eyes, by client and server."""
+
+    client: Half
+    server: Half
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.requests: dict[int, Http2Message] = {}
+        self.responses: dict[int, Http2Message] = {}
+        self._low = [0, 0]  # of the server's (even), of the client's (odd); 0 where none is known
+        self._high = [0, 0]
+        self._gone: dict[int, None] = {}
+        self._kept = 0  # bytes of long bodies
+        self._goodbyes = 0
+        self.tunnels: dict[int, Tunnel] = {}
+        self.inference: Inference | None = None
+
+    def join(self, client: Half, server: Half) -> None:
+        """The halves whose frames these are."""
+        self.client = client
+        self.server = server
+        client.messages, server.messages = self.requests, self.responses
+
+    # Header blocks
+
+    def asked(
+        self, stream: int, head: Head, flags: int, position: int, size: int, first: int, at: int, out: list[Output]
+    ) -> None:
+        """A header block of the client's."""
+        requests = self.requests
+        request = requests.get(stream)
+        half = self.client
+        if request is not None:
+            self._more(half, request, head, size, at)
+        elif not half.loss and stream & 1 and stream > self._high[1]:
+            requests[stream] = request = Http2Request(CLIENT, first, at, position, size, head, stream, head.faults)
+            self._high[1] = stream
+            if not self._low[1]:
+                self._low[1] = stream
+            if flags & END_STREAM:
+                request.ended = True  # and no response can be waiting for it
+            if len(requests) > self.limits.streams:
+                self._evict(requests, out)
+            return
+        elif not half.loss or not stream & 1 or self.is_over(stream):
+            half.stray(size, self.is_over(stream))
+            return
+        else:
+            request = self._asked_late(stream, head, position, size, first, at, out)
+        if flags & END_STREAM and not request.ended:
+            self.finish(request, out)
+
+    def _asked_late(
+        self, stream: int, head: Head, position: int, size: int, first: int, at: int, out: list[Output]
+    ) -> Http2Message:
+        """The first header block of a stream after a loss: it need not be a request's."""
+        half = self.client
+        request: Http2Message
+        if head.lines and not head.unknown and not head.begins(":method"):
+            request = self._headless(half, stream, position, first)
+            self._more(half, request, head, size, at)
+        else:
+            faults, half.resumed = head.faults + half.resumed, ()
+            request = Http2Request(CLIENT, first, at, position, size, head, stream, faults)
+            self.requests[stream] = request
+        self._open(stream, out)
+        return request
+
+    def answered(
+        self, stream: int, head: Head, flags: int, position: int, size: int, first: int, at: int, out: list[Output]
+    ) -> None:
+        """A header block of the server's."""
+        response = self.responses.get(stream)
+        half = self.server
+        if response is not None:
+            self._more(half, response, head, size, at, final=bool(flags & END_STREAM))
+        else:
+            request = self.requests.get(stream)
+            if half.loss:
+                response = self._answered_late(stream, request, head, position, size, first, at)
+            elif request is not None or not self.is_over(stream):
+                response = Http2Response(SERVER, first, at, position, size, head, stream, head.faults)
+                self.responses[stream] = response
+            if response is None:
+                half.stray(size, True)
+                return
+            if request is None and len(self.responses) > self.limits.streams:
+                self._evict(self.responses, out)
+        if response.ended:
+            return
+        if flags & END_STREAM:
+            self.finish(response, out)
+            return
+        request = self.requests.get(stream)
+        if request is not None and not request.ended and request.head.asks_for("websocket"):
+            self._dig(stream, request, response, at, out)
+
+    def _dig(self, stream: int, request: Http2Message, response: Http2Message, at: int, out: list[Output]) -> None:
+        """A stream is a tunnel from here on, where the server agrees (RFC 8441 §5)."""
+        if not isinstance(response, Http2Response) or response.status // 100 != 2:
+            return
+        request.settle()
+        response.settle()
+        self._give(stream, request, response, out)
+        if len(self.tunnels) >= self.limits.streams:
+            oldest = next(iter(self.tunnels))
+            for side in Side:
+                self.tunnels[oldest].close(side, at, out)
+            del self.tunnels[oldest]
+        tunnel = self.tunnels[stream] = Tunnel(self.limits, (self.client, self.server))
+        tunnel.begin(request, response, at, out)
+
+    def _answered_late(
+        self, stream: int, request: Http2Message | None, head: Head, position: int, size: int, first: int, at: int
+    ) -> Http2Message | None:
+        """The first header block of a stream after a loss: a response's, or trailers."""
+        half = self.server
+        if request is None and self.is_over(stream):
+            return None
+        doubtful = not isinstance(request, Http2Request) or request.doubtful
+        if doubtful and head.lines and not head.unknown and not head.begins(":status"):
+            headless = self._headless(half, stream, position, first)
+            self._more(half, headless, head, size, at)
+            return headless
+        faults, half.resumed = head.faults + half.resumed, ()
+        if request is not None and doubtful and half.loss == "gap":
+            faults += (Fault("gap", "bytes before this answer were lost"),)
+        response = Http2Response(SERVER, first, at, position, size, head, stream, faults)
+        self.responses[stream] = response
+        return response
+
+    def promised(
+        self, stream: int, head: Head, position: int, size: int, first: int, at: int, out: list[Output]
+    ) -> None:
+        """A request that the server makes itself, and will answer (RFC 9113 §8.4)."""
+        half = self.server
+        if stream & 1 or not stream or self.is_over(stream) or stream in self.requests:
+            half.stray(size, False)
+            return
+        request = Http2Request(SERVER, first, at, position, size, head, stream, head.faults + half.resumed)
+        half.resumed = ()
+        request.ended = True
+        self.requests[stream] = request
+        self._open(stream, out)
+
+    def upgraded(self, request: Http2Request) -> None:
+        """The request that HTTP/1 was left with is that of stream 1 (RFC 7540 §3.2)."""
+        request.ended = True
+        self.requests[1] = request
+        self._low[1] = self._high[1] = 1
+
+    def _more(
+        self, half: Half, message: Http2Message, head: Head, size: int, at: int, *, final: bool = True
+    ) -> None:  # fmt: skip
+        """Another header block of a message: trailers, or what follows a 1xx."""
+        if message.ended or message.side is not half.side:
+            half.stray(size, False)
+            return
+        message.size += size
+        message.last = at
+        if isinstance(message, Http2Response) and (not final or head.begins(":status")) and message.empty:
+            message.inform(head)
+        else:
+            message.end_with(head)
+
+    def _headless(self, half: Half, stream: int, position: int, first: int) -> Http2Message:
+        """A message of which only a later part was seen."""
+        faults = (Fault(half.loss, _UNASKED), *half.resumed)
+        half.resumed = ()
+        kind = Http2Request if half is self.client else Http2Response
+        message = kind(half.side, first, first, position, 0, NO_HEAD, stream, faults)
+        half.messages[stream] = message
+        return message
+
+    # Streams
+
+    def is_over(self, stream: int) -> bool:
+        """Whether a stream that is not remembered was here, and has ended."""
+        if stream in self.requests or stream in self.responses:
+            return False
+        low = self._low[stream & 1]
+        return (0 < low <= stream <= self._high[stream & 1]) or stream in self._gone
+
+    def _open(self, stream: int, out: list[Output]) -> None:
+        odd = stream & 1
+        if stream > self._high[odd]:
+            self._high[odd] = stream
+            self._low[odd] = self._low[odd] or stream
+        if len(self.requests) > self.limits.streams:
+            self._evict(self.requests, out)
+
+    def receiver(self, half: Half, stream: int, first: int) -> Http2Message | None:
+        """The message that DATA at the half's offset belongs to, if there is one."""
+        message = half.messages.get(stream)
+        if message is not None:
+            return None if message.ended or message.side is not half.side else message
+        if not half.loss or self.is_over(stream) or (half is self.client and not stream & 1):
+            return None
+        return self._headless(half, stream, half.offset, first)
+
+    def add(self, message: Http2Message, piece: bytes) -> None:
+        """More of a body that is not short any more."""
+        builder = message.builder
+        if builder is None:
+            builder = self._build(message)
+        if self._kept > self.limits.waiting_bytes:
+            builder.keep_no_more()
+        elif builder.size < self.limits.body_bytes:
+            self._kept += len(piece)
+        builder.add(piece)
+
+    def lose(self, message: Http2Message, size: int, fault: Fault) -> None:
+        """Bytes of a body are missing, 0: nobody knows how many."""
+        builder = message.builder if message.builder is not None else self._build(message)
+        builder.lost(size)
+        message.lose(fault)
+
+    def _build(self, message: Http2Message) -> BodyBuilder:
+        builder = long_body(message.head, self.limits)
+        message.build(builder)
+        self._kept += builder.size
+        return builder
+
+    def finish(self, message: Http2Message, out: list[Output]) -> None:
+        """A message is all there."""
+        message.ended = True
+        if message.builder is not None:
+            message.settle()
+        key = message.key
+        if message.role is Role.RESPONSE:
+            request = self.requests.get(key)
+            if request is None or request.ended:
+                self._give(key, request, message, out)
+        else:
+            response = self.responses.get(key)
+            if response is not None and response.ended:
+                self._give(key, message, response, out)
+
+    def _give(
+        self, key: int, request: Http2Message | None, response: Http2Message | None, out: list[Output]
+    ) -> None:  # fmt: skip
+        inference = self.inference
+        if inference is not None and inference.busy:
+            inference.finish(request, response)
+        if request is not None:
+            del self.requests[key]
+            (self.server if request.side else self.client).given += request.size
+            if request.room < 0:
+                self._release(request)
+            out.append(request)
+        if response is not None:
+            del self.responses[key]
+            self.server.given += response.size
+            if response.room < 0:
+                self._release(response)
+            out.append(response)
+
+    def _release(self, message: Http2Message) -> None:
+        """A long body is not ours any more."""
+        self._kept -= min(message.body.encoded_size, self.limits.body_bytes)
+
+    def reset(self, half: Half, stream: int, code: int, size: int, at: int, out: list[Output]) -> None:
+        """RST_STREAM (§6.4): neither side says more."""
+        own = half.messages.get(stream)
+        if own is not None and not own.ended and own.side is half.side:
+            own.size += size
+            own.last = at
+        else:
+            half.stray(size, True)
+        tunnel = self.tunnels.pop(stream, None)
+        if tunnel is not None:
+            for side in Side:
+                tunnel.close(side, at, out)
+        words = f"the {half.side.name.lower()} reset the stream: {error_name(code)}"
+        request, response = self.requests.get(stream), self.responses.get(stream)
+        if request is not None and response is not None and response.ended and not code and not request.falls_short():
+            self.finish(request, out)  # RFC 9113 §8.1: the answer needs no more of it, and nothing is wrong
+        else:
+            self._cut_off(stream, words, out)
+        if len(self._gone) >= _GONE:
+            del self._gone[next(iter(self._gone))]
+        if not self._low[stream & 1] or stream < self._low[stream & 1]:
+            self._gone[stream] = None
+
+    def leave(self, half: Half, last: int, code: int, out: list[Output]) -> None:
+        """GOAWAY (§6.8): streams of the other side above `last` were never looked at."""
+        self._goodbyes += 1
+        if self._goodbyes > _GOODBYES:
+            return
+        odd = half is self.server
+        above = [stream for stream in self.requests if stream > last and stream & 1 == odd]
+        for stream in above:
+            if stream not in self.responses:
+                words = f"the {half.side.name.lower()} left before it looked at the stream: {error_name(code)}"
+                self._cut_off(stream, words, out)
+
+    def _cut_off(self, stream: int, words: str, out: list[Output]) -> None:
+        """Nothing more comes on a stream, for a reason that is told in words."""
+        request, response = self.requests.get(stream), self.responses.get(stream)
+        if response is None:
+            if isinstance(request, Http2Request):
+                request.settle()
+                request.hopeless = words
+                self._give(stream, request, None, out)
+            return
+        for message in (request, response):
+            if message is not None and not message.ended:
+                message.faults += (Fault("truncated", words),)
+                message.settle()
+        self._give(stream, request, response, out)
+
+    def _evict(self, among: dict[int, Http2Message], out: list[Output]) -> None:
+        """Too many streams are open: one that is idle, or the oldest, is over."""
+        for turn in range(_TURNS):
+            stream, message = next(iter(among.items()))
+            came = sum(each[stream].size for each in (self.requests, self.responses) if stream in each)
+            if turn == _TURNS - 1 or message.mark == came:
+                break
+            message.mark = came
+            among[stream] = among.pop(stream)
+        self._cut_off(stream, "more streams were open than are remembered", out)
+
+    # Losses and ends
+
+    def broken(self, half: Half, fault: Fault, at: int, out: list[Output]) -> None:
+        """Frames of one half are missing."""
+        for tunnel in self.tunnels.values():
+            tunnel.gap(half.side, 0, at, out)
+        for message in half.messages.values():
+            if not message.ended and message.side is half.side:
+                self.lose(message, 0, fault)
+        if half is self.server:
+            self._low[0] = 0
+            for request in self.requests.values():
+                if isinstance(request, Http2Request) and request.key not in self.responses:
+                    request.doubtful = True
+        else:
+            self._low[1] = 0
+
+    def close(self, half: Half, at: int, out: list[Output]) -> None:
+        """One half has ended: its messages have, too."""
+        for tunnel in self.tunnels.values():
+            tunnel.close(half.side, at, out)
+        for message in half.messages.values():
+            if not message.ended and message.side is half.side:
+                message.faults += (Fault("truncated", _CLOSED),)
+                message.settle()
+        for stream in list(self.requests if half is self.client else chain(self.requests, self.responses)):
+            request, response = self.requests.get(stream), self.responses.get(stream)
+            if request is not None and not request.ended:
+                continue  # its response waits for it
+            if response is not None and response.ended:
+                self._give(stream, request, response, out)
+            elif request is not None:
+                self._give(stream, request, None, out)
+
+    def begun(self) -> Iterator[Message]:
+        """Copies of what has not been given back."""
+        for tunnel in self.tunnels.values():
+            yield from tunnel.begun()
+        for message in chain(self.requests.values(), self.responses.values()):
+            if isinstance(message, (Http2Request, Http2Response)):
+                copy = message.snapshot
+                if self.inference is not None and self.inference.joined:
+                    self.inference.show(copy)
+                yield copy

@@ -1,0 +1,60 @@
+"""What one protocol says in the messages of another: gRPC in HTTP's."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pysniff.ledger import Ledger
+from pysniff.limits import DEFAULT, Limits
+from pysniff.message import Message
+from pysniff.protobuf.schema import NOTHING, Schemas
+
+
+class Refinement(ABC):
+    """Says more of another protocol's messages once they are in an entry; keeps nothing between entries.
+
+    `schemas`: the names of protobuf messages, where the user gave a descriptor set.
+    """
+
+    protocol: ClassVar[str]
+    refines: ClassVar[str]
+    # A word that the head of the one or the other message mentions; only such are asked about.
+    mark: ClassVar[bytes]
+
+    def __init__(self, limits: Limits = DEFAULT, schemas: Schemas = NOTHING) -> None:
+        self.limits = limits
+        self.schemas = schemas
+
+    @abstractmethod
+    def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
+        """The two as this protocol sees them, None where they are not its own; one of them may be missing."""
+
+
+class Refiner:
+    """The refinements of one protocol, asked in order."""
+
+    __slots__ = ("_refinements", "_ledger")
+
+    def __init__(self, refinements: Sequence[Refinement], ledger: Ledger) -> None:
+        self._refinements = refinements
+        self._ledger = ledger
+
+    def refined(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None]:
+        """The two as the first refinement sees them that knows them."""
+        message = request or response
+        assert message is not None
+        for refinement in self._refinements:
+            marked = message.mentions(refinement.mark)
+            # Of a request that came only in part the answer may tell more.
+            if not marked and not (message.faults and response is not None and response.mentions(refinement.mark)):
+                continue
+            try:
+                refined = refinement.refine(request, response)
+            except Exception:  # a refinement's bug costs what it would have said, no more
+                self._ledger.dissector_errors += 1
+                continue
+            if refined is not None:
+                return refined
+        return request, response
