@@ -24,9 +24,7 @@ class Limits:
     fields_bytes: int = 256 * KIB  # of one decoded header block of HTTP/2, as RFC 9113 §6.5.2 counts: a bomb ends here
     table_bytes: int = 128 * KIB  # of one HPACK table; implementations use 4 to 64 KiB
     streams: int = 2_048  # open at once in one HTTP/2 connection; servers allow 100 to 1,000
-    resync_bytes: int = (
-        256 * KIB
-    )  # looked through for the start of an HTTP/2 frame: 16 frames of the usual largest size
+    resync_bytes: int = 256 * KIB  # looked through for the start of an HTTP/2 frame: 16 frames of the usual size
     pipeline: int = 10_000  # requests waiting for answers in one conversation
     waiting_bytes: int = 32 * MIB  # of such requests, as far as they are kept
     detect_bytes: int = 8 * KIB  # first bytes of a half that decide its protocol

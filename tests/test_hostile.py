@@ -17,10 +17,11 @@ from random import Random
 import pytest
 from dialogue import NOON, PLAIN, Sent, Wire, datagrams, segments
 from frames import ethernet, extension, ipv4, ipv6, udp
+from hpack import Encoder
 from packets import ethernet_tcp, ethernet_udp
 from test_contract import calls, memory
 from test_schema import complaints
-from transcripts import ANSWER, ASK, TRANSCRIPTS, Transcript, c, dns, s
+from transcripts import ANSWER, ASK, GET7, H2, OK200, TRANSCRIPTS, Transcript, c, dns, h2, s
 from truth.corpus import captures, root
 
 import pysniff
@@ -42,7 +43,7 @@ TINY = Limits(
     head_bytes=2 * KIB, line_bytes=512, body_bytes=4 * KIB, decoded_bytes=32 * KIB, pipeline=8, detect_bytes=512,
     detect_chunks=16, held_bytes=8 * KIB, held_segments=8, held_total=16 * KIB, fragments=4, fragment_bytes=8 * KIB,
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
-    linger=5 * SECOND, waiting_bytes=8 * KIB,
+    linger=5 * SECOND, waiting_bytes=8 * KIB, fields_bytes=KIB, table_bytes=256, streams=4, resync_bytes=KIB,
 )  # fmt: skip
 
 
@@ -528,8 +529,34 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
     ),
     "idle": (lambda: later(short(1, NOON, False), 200), lambda _, ledger: ledger.ended == {"idle": 1}),
     "idle_udp": (lambda: later(datagrams([c(ASK)]), 100), lambda _, ledger: ledger.ended == {"idle": 1}),
+    "fields_bytes": (
+        lambda: conversation(c(H2 + h2(1, 5, 1, MANY[0])), s(h2(4, 0, 0) + h2(1, 5, 1, OK200))),
+        lambda entries, _: "truncated" in kinds(entries),
+    ),
+    "table_bytes": (
+        lambda: conversation(c(H2 + h2(1, 5, 1, MANY[0]) + h2(1, 5, 3, MANY[1])), s(h2(4, 0, 0))),
+        lambda entries, _: "malformed" in kinds(entries),
+    ),
+    "streams": (
+        lambda: conversation(c(H2 + b"".join(h2(1, 5, 1 + 2 * number, GET7) for number in range(30)))),
+        lambda entries, _: sum("more streams" in fault.message for entry in entries for fault in entry.faults) == 26,
+    ),
+    "resync_bytes": (
+        lambda: conversation(c(H2 + h2(1, 5, 1, GET7)), c(b"\xff" * 3000)),
+        lambda _, ledger: ledger.undecoded["no frame was found"],
+    ),
     "open_after": (lambda: later(short(1, NOON, False), 3), lambda _, ledger: ledger.open_entries == 1),
 }
+
+
+def twice() -> tuple[bytes, bytes]:
+    """Two header blocks of one encoder: many fields, and the same again from its table."""
+    fields = [(":method", "GET"), (":path", "/"), *[(f"name-{number}", "v" * 9) for number in range(200)]]
+    encoder = Encoder()
+    return encoder.encode(fields), encoder.encode(fields[-50:])
+
+
+MANY = twice()
 
 
 def moved(packets: list[Packet], port: int) -> list[Packet]:
