@@ -53,7 +53,7 @@ class Shop(BaseHTTPRequestHandler):
                 self.answer_with_events(["order 1 packed", "order 1 sent", "order 2 packed"])
             case "/stock":
                 shelf = self.room.find(int(query.removeprefix("tea=")))
-                self.answer(200 if shelf else 404, shelf)
+                self.answer(200 if shelf else 404, shelf or {"error": "no such tea"})
             case "/deliveries":
                 self.answer(200, self.room.watch(int(query.removeprefix("tea="))))
             case _:
@@ -179,7 +179,7 @@ def chat(connection: ServerConnection) -> None:
     """Answer every message with two, until the customer leaves."""
     for asked in connection:
         connection.send(json.dumps({"seen": json.loads(asked)["id"]}))
-        connection.send(json.dumps({"from": "shop", "text": "Seventeen packets, and the van comes at noon."}))
+        connection.send(json.dumps({"say": "17 packets, and more at noon"}))
 
 
 def go_shopping() -> None:
@@ -201,7 +201,7 @@ def go_shopping() -> None:
 
 def look_at_pictures() -> None:
     # Not curl, which at some versions has an error with its second call on a connection of HTTP/2 without TLS.
-    way = httpx.HTTPTransport(http1=False, http2=True, local_address=CUSTOMER)
+    way = httpx.HTTPTransport(http1=False, http2=True, verify=False, local_address=CUSTOMER)
     with httpx.Client(transport=way, base_url=f"http://{SHOP}:{PICTURES}", trust_env=False) as client:
         for picture in ("/tea.svg", "/tea.svg?size=2", "/cup.svg"):
             client.get(picture)
@@ -209,7 +209,7 @@ def look_at_pictures() -> None:
 
 def ask_in_the_chat() -> None:
     with connect(f"ws://{SHOP}:{CHAT}/chat", source_address=(CUSTOMER, 0), proxy=None) as connection:
-        connection.send(json.dumps({"id": 1, "from": "customer", "text": "Is there any Assam left?"}))
+        connection.send(json.dumps({"id": 1, "say": "Any Assam left?"}))
         for _ in range(2):
             connection.recv(timeout=20)
 
@@ -219,7 +219,10 @@ def record(target: Path) -> None:
     make_network()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         start_servers(stack, folder, target.with_suffix(".protoset"))
-        with running("tcpdump", "-i", "lo", "-U", "-B", "8192", "-Z", "root", "-w", str(target)) as tcpdump:
+        # Immediate mode: what waits in libpcap's buffer when tcpdump is told to end is not written.
+        with running(
+            "tcpdump", "-i", "lo", "-U", "--immediate-mode", "-B", "8192", "-Z", "root", "-w", str(target)
+        ) as tcpdump:
             assert tcpdump.stderr is not None
             while "listening on" not in tcpdump.stderr.readline():
                 if tcpdump.poll() is not None:

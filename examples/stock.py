@@ -31,6 +31,10 @@ def compile_schema(target: Path) -> dict[str, type[Message]]:
     return dict(message_factory.GetMessages(files.file))
 
 
+def written(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
 class Stock:
     """The service."""
 
@@ -39,7 +43,7 @@ class Stock:
 
     def find(self, tea: Any, context: Context) -> Message:
         if tea.number > 40:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"no tea {tea.number}: only 1–40")
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no tea № {tea.number}")
         notes = ["malty", "best before 2027"]
         return self.types["shop.Shelf"](tea=tea, leaf=2, packets=17, kilograms=4.25, notes=notes)
 
@@ -49,7 +53,7 @@ class Stock:
             time.sleep(0.05)
 
     def serve(self, address: str) -> grpc.Server:
-        read, write = self.types["shop.Tea"].FromString, Message.SerializeToString
+        read, write = self.types["shop.Tea"].FromString, written
         server = grpc.server(ThreadPoolExecutor(4))
         methods = {
             "Find": grpc.unary_unary_rpc_method_handler(self.find, read, write),
@@ -70,7 +74,7 @@ class Caller:
 
     def find(self, number: int) -> dict[str, Any] | None:
         """The shelf of a tea, or None where there is none."""
-        read, write = self.types["shop.Shelf"].FromString, Message.SerializeToString
+        read, write = self.types["shop.Shelf"].FromString, written
         call = self.channel.unary_unary("/shop.Stock/Find", write, read)
         try:
             return MessageToDict(call(self.types["shop.Tea"](number=number), timeout=SECONDS))
@@ -80,6 +84,6 @@ class Caller:
             raise
 
     def watch(self, number: int) -> list[dict[str, Any]]:
-        read, write = self.types["shop.Delivery"].FromString, Message.SerializeToString
+        read, write = self.types["shop.Delivery"].FromString, written
         call = self.channel.unary_stream("/shop.Stock/Watch", write, read)
         return [MessageToDict(each) for each in call(self.types["shop.Tea"](number=number), timeout=SECONDS)]

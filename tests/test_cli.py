@@ -182,7 +182,7 @@ def test_a_hostile_path_cannot_move_the_cursor(run: Run) -> None:
 def test_an_open_call_and_its_end_are_told_apart_from_two_calls(run: Run) -> None:
     batches = [entry(status=None, state="open"), entry(position=2), entry(state="open"), entry()]
     marks = [text.partition(" B  ")[2].strip() for text in run(batches, "-r", "x").stdout.splitlines()]
-    assert marks == ["-  (open)", "1.8 ms", "1.8 ms  (still open)", "1.8 ms  (closes the open one)"]
+    assert marks == ["-  (open)", "1.8 ms", "1.8 ms  (closes the open one)"]
 
 
 def test_faults_are_marked_on_the_line_and_told_in_words_with_vv(run: Run) -> None:

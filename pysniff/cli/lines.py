@@ -51,6 +51,8 @@ class Lines:
         width = self._terminal.width()
         body_limit = self._body_limit if self._verbosity > 1 else None
         for entry in entries:
+            if entry.state == "open" and self._is_shown(entry.id):
+                continue  # once is enough until it ends; programs get every revision
             yield _encoded(self._line(entry, width))
             if self._verbosity:
                 for text in details(entry, self._terminal, body_limit):
@@ -95,15 +97,19 @@ class Lines:
         """What is not as it should be, and whether this line is the first or the last of a long call."""
         marks = list(dict.fromkeys(f"!{visible(fault.kind)}" for fault in entry.faults))
         if entry.state == "open":
-            seen = entry.id in self._open
-            self._open[entry.id] = None
-            if len(self._open) > OPEN_REMEMBERED:
-                self._open.popitem(last=False)
-            marks.insert(0, "(still open)" if seen else "(open)")
+            marks.insert(0, "(open)")
         elif self._open and entry.id in self._open:
             del self._open[entry.id]
             marks.insert(0, "(closes the open one)")
         return " ".join(marks)
+
+    def _is_shown(self, name: str) -> bool:
+        """Whether an open call has a line already; from now on it has."""
+        seen = name in self._open
+        self._open[name] = None
+        if len(self._open) > OPEN_REMEMBERED:
+            self._open.popitem(last=False)
+        return seen
 
 
 def _encoded(text: str) -> bytes:
