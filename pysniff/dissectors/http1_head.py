@@ -29,23 +29,27 @@ def plain_head(data: bytes, without: int) -> tuple[int, int]:
 
     That is what one Content-Length says, CHUNKED, or `without` where the head says nothing.
     """
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return 0, 0
-    found = _PLAIN(data, 0, end + 2)
+    found = _TELLING(data)
     if found is None:
-        return end + 4, without
-    if _PLAIN(data, found.end(), end + 2) is not None:
         return 0, 0
-    length, chunked = found.groups()
-    if length is not None:
-        return end + 4, int(length)
-    return (end + 4, CHUNKED) if chunked else (0, 0)
+    kind = found.lastindex
+    if kind == _END:
+        end = found.end()
+        return (end, without) if data[end - 4] == 13 else (0, 0)
+    if kind is None:
+        return 0, 0
+    last = _TELLING(data, found.end())
+    if last is None or last.lastindex != _END:
+        return 0, 0
+    end = last.end()
+    if data[end - 4] != 13:
+        return 0, 0
+    return end, int(found[kind]) if kind == _LENGTH else CHUNKED
 
 
-# What decides about a body, or ends a head early; where it is anything but the usual, the careful way decides.
-_PLAIN = re.compile(
-    rb"\n(?:content-length:[ \t]*([0-9]{1,12})[ \t]*\r|transfer-encoding: (chunked)\r"
-    rb"|content-length|transfer-encoding|\r?\n)",
-    re.IGNORECASE,
+# What decides about a body, and the end of a head; where it is anything but the usual, the careful way decides.
+_TELLING = re.compile(
+    rb"\n(?:(\r\n)|[Cc](?i:ontent-length):[ \t]*([0-9]{1,12})[ \t]*(?=\r)"
+    rb"|[Tt](?i:ransfer-encoding): ((?i:chunked))(?=\r)|[Cc](?i:ontent-length)|[Tt](?i:ransfer-encoding)|\n)"
 ).search
+_END, _LENGTH = 1, 2

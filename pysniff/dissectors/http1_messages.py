@@ -43,13 +43,13 @@ class _Head(HttpMessage):
 class Http1Request(_Head, HttpRequest):
     __slots__ = ("_target", "head")
 
+    side = Side.CLIENT
     _target: tuple[str, str]  # unset until somebody asks
 
     def __init__(
         self, first: int, last: int, position: int, size: int, head: bytes, body: Content = b"",
         faults: tuple[Fault, ...] = (), trailers: Fields = (),
     ) -> None:  # fmt: skip
-        self.side = Side.CLIENT
         self.first = first
         self.last = last
         self.position = position
@@ -80,11 +80,12 @@ class Http1Request(_Head, HttpRequest):
 class Http1Response(_Head, HttpResponse):
     __slots__ = ("head",)
 
+    side = Side.SERVER
+
     def __init__(
         self, first: int, last: int, position: int, size: int, head: bytes, body: Content = b"",
         faults: tuple[Fault, ...] = (), trailers: Fields = (), interim: tuple[HttpResponse, ...] = (),
     ) -> None:  # fmt: skip
-        self.side = Side.SERVER
         self.first = first
         self.last = last
         self.position = position
