@@ -179,7 +179,7 @@ def chat(connection: ServerConnection) -> None:
     """Answer every message with two, until the customer leaves."""
     for asked in connection:
         connection.send(json.dumps({"seen": json.loads(asked)["id"]}))
-        connection.send(json.dumps({"say": "17 packets, and more at noon"}))
+        connection.send(json.dumps({"say": "17 packets"}))
 
 
 def go_shopping() -> None:
@@ -209,7 +209,7 @@ def look_at_pictures() -> None:
 
 def ask_in_the_chat() -> None:
     with connect(f"ws://{SHOP}:{CHAT}/chat", source_address=(CUSTOMER, 0), proxy=None) as connection:
-        connection.send(json.dumps({"id": 1, "say": "Any Assam left?"}))
+        connection.send(json.dumps({"id": 1, "say": "Assam?"}))
         for _ in range(2):
             connection.recv(timeout=20)
 

@@ -180,6 +180,7 @@ class Ledger:
             + _unless_zero(self.filtered, "filtered out"),
             f"bytes     {self.tcp_bytes + self.udp_bytes:,} of payload: {self.entry_bytes:,} in calls, "
             f"{self.unrecognised_bytes + self.skipped_bytes + self.udp_skipped_bytes:,} in conversations not recognised"
+            + _unless_zero(self.overhead_bytes, "of the protocols' own")
             + _unless_zero(self.duplicate_bytes, "repeated")
             + self._reasons("undecoded", "undecoded")
             + self._reasons("discarded", "discarded")

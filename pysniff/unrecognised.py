@@ -42,11 +42,15 @@ class Transfer(Message):
 
     @property
     def summary(self) -> str:
-        many = "" if self.packets == 1 else "s"
-        return f"{self.bytes} bytes in {self.packets} packet{many}"
+        size, packets = _many(self.bytes, "byte"), _many(self.packets, "packet")
+        return f"{size} in {packets}"
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         return {"bytes": self.bytes, "packets": self.packets}
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class Counted(Protocol):

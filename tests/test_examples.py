@@ -19,6 +19,7 @@ import pysniff
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SHOP = EXAMPLES / "shop.pcap"
+SCHEMA = EXAMPLES / "shop.protoset"
 # The package of this checkout, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -40,6 +41,21 @@ CALLS = [
     "redis GET cart:7 ",
     "http HEAD /cart?id=7 200",
     "http GET /events 200",
+    "http GET /tea.svg 200",
+    "http GET /tea.svg?size=2 200",
+    "http GET /cup.svg 404",
+    "grpc shop.Stock/Find OK",
+    "http GET /stock?tea=3 200",
+    "grpc shop.Stock/Find NOT_FOUND",
+    "http GET /stock?tea=99 404",
+    "grpc shop.Stock/Watch OK",
+    "http GET /deliveries?tea=3 200",
+    "http GET /chat 101",
+    'ws text {"id": 1, "say": "Assam?"}',
+    'ws text {"seen": 1}',
+    'ws text {"say": "17 packets"}',
+    "ws close 1000",
+    "ws close 1000",
 ]
 
 
@@ -75,16 +91,33 @@ def test_the_shop_is_small_and_its_ledger_balances() -> None:
     assert entries.ledger.lossless()
 
 
+def check_stock(path: Path, schema: Path) -> None:
+    """What the stock room of the recipe says, by the names of shop.proto."""
+    find, missing, watch = (entry for entry in pysniff.read(path, proto=schema) if entry.protocol == "grpc")
+    assert find.request.messages[0].fields == {"number": 3}
+    notes = ["malty", "best before 2027"]
+    shelf = {"tea": {"number": 3}, "leaf": "BLACK", "packets": 17, "kilograms": 4.25, "notes": notes}
+    assert find.response.messages[0].fields == shelf
+    assert (missing.status, missing.response.grpc_message) == ("NOT_FOUND", "no tea № 99")
+    assert [message.fields["change"] for message in watch.response.messages] == [-2, 24, -1]
+
+
+def test_the_schema_beside_the_shop_names_the_fields_of_its_grpc_messages() -> None:
+    assert SCHEMA.stat().st_size < 10_000
+    check_stock(SHOP, SCHEMA)
+
+
 @pytest.mark.needs_root
-@pytest.mark.needs("unshare", "ip", "tcpdump", "curl", "dig", "dnsmasq", "redis-server", "redis-cli")
+@pytest.mark.needs("unshare", "ip", "tcpdump", "curl", "dig", "dnsmasq", "redis-server", "redis-cli", "nghttpd")
 def test_the_recipe_still_makes_the_shop(tmp_path: Path) -> None:
     again = tmp_path / "again.pcap"
     run("make_shop.py", str(again))
     check_calls(again)
+    check_stock(again, again.with_suffix(".protoset"))
 
 
 def test_slow_calls_come_slowest_first() -> None:
-    lines = run("slow_calls.py", str(SHOP), "100")
+    lines = run("slow_calls.py", str(SHOP), "180")
     assert [line.split("ms")[1].split() for line in lines] == [["200", "GET", "/report"], ["200", "GET", "/events"]]
 
 

@@ -206,7 +206,7 @@ def shown(*words: str) -> str:
 def test_the_command_shows_messages_under_their_call(files: tuple[str, str]) -> None:
     text = shown("-r", files[0], "-vv")
     assert "  grpc   shop.Cart/Watch                   NOT_FOUND " in text
-    assert "    < NOT_FOUND: käse\n    < 2 messages\n" in text
+    assert "    < (NOT_FOUND: käse; 2 messages)\n" in text
     assert (
         '    > message 1: 15 bytes\n    >   1: "tea"\n    >   2: 2\n    >   4 {\n    >     1: "leaf"\n    >   }\n'
         in text

@@ -15,7 +15,7 @@ from pysniff.cli.terminal import Terminal, visible
 
 if TYPE_CHECKING:
     from pysniff.entry import Entry
-    from pysniff.message import Message
+    from pysniff.message import Fault, Message
 
 HEX_BYTES = 256  # of a binary body shown: 16 lines
 VALUE_BYTES = 1024  # of a value shown with -v where a protocol has no body apart: a Redis reply
@@ -24,6 +24,7 @@ _indenting = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterator[str]:
     """Lines for one entry; bodies up to `body_limit` bytes, or none where it is None."""
+    told = 0
     for mark, style, message in ((">", "blue", entry.request), ("<", "magenta", entry.response)):
         if message is None:
             continue
@@ -34,10 +35,19 @@ def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterato
         if body_limit is not None:
             for text in body_lines(record, message):
                 yield prefix + visible(text)
+            # What is odd about one half stands under it.
+            faults = message.every_fault
+            told += len(faults)
+            yield from _fault_lines(faults, terminal)
     if body_limit is not None:
-        for fault in entry.faults:
-            size = f" ({fault.bytes:,} bytes)" if fault.bytes else ""
-            yield "    " + terminal.paint(f"! {visible(fault.kind)}: {visible(fault.message)}{size}", "yellow")
+        faults = entry.faults
+        yield from _fault_lines(faults[: len(faults) - told], terminal)
+
+
+def _fault_lines(faults: Sequence[Fault], terminal: Terminal) -> Iterator[str]:
+    for fault in faults:
+        size = f" ({fault.bytes:,} bytes)" if fault.bytes else ""
+        yield "    " + terminal.paint(f"! {visible(fault.kind)}: {visible(fault.message)}{size}", "yellow")
 
 
 def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
@@ -66,16 +76,24 @@ def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
 def _http_head(record: Mapping[str, Any], version: str) -> Iterator[str]:
     if "method" in record:
         yield f"{record['method']} {record.get('url', '')} HTTP/{version}"
+        # HTTP/2 has it beside the fields; who reads along wants to know.
+        if "stream_id" in record and record["host"] and not _has(record, "host"):
+            yield f":authority: {record['host']}"
     else:
         yield f"HTTP/{version} {record.get('status', '')} {record.get('reason', '')}".rstrip()
     for name, value in record.get("headers") or ():
         yield f"{name}: {value}"
 
 
+def _has(record: Mapping[str, Any], field: str) -> bool:
+    return any(name.lower() == field for name, _ in record["headers"])
+
+
 def _websocket_head(record: Mapping[str, Any]) -> str:
-    """text, 331 bytes (191 as sent), 2 frames, subprotocol chat"""
+    """text, 331 bytes (191 as sent), 2 frames, subprotocol chat; close 1001, 12 bytes"""
     size, sent = record["size"], record["encoded_size"]
-    words = [record["opcode"], f"{size:,} byte{'' if size == 1 else 's'}"]
+    code = record.get("code")
+    words = [record["opcode"] + (f" {code}" if code is not None else ""), f"{size:,} byte{'' if size == 1 else 's'}"]
     if record["compressed"]:
         words[-1] += f" ({sent:,} as sent)"
     if record["frames"] > 1:
@@ -95,7 +113,7 @@ def body_lines(record: Mapping[str, Any], message: Message) -> Iterator[str]:
         yield from message_lines(record)
         return
     body = record if "frames" in record else record.get("body")
-    if not isinstance(body, Mapping) or not body.get("size"):
+    if not isinstance(body, Mapping) or not body.get("size") or (body.get("code") is not None and not body["reason"]):
         return
     yield ""
     size: int = body["size"]

@@ -16,13 +16,16 @@ _HEX_BYTES = 64  # of a value that is neither text nor a message
 
 
 def outcome_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """Under the head: how the call ended, in words, and how many messages there are."""
-    if "grpc_status" in record:
-        status, words = record["grpc_status"], record["grpc_message"]
-        name = "no status" if status is None else STATUSES[status] if status < len(STATUSES) else f"status {status}"
-        yield f"{name}: {words}" if words else name
+    """Under the head, in parentheses for nobody sent it so: how the call ended, and how many messages there are."""
     count: int = record["message_count"]
-    yield "1 message" if count == 1 else f"{count:,} messages"
+    messages = "1 message" if count == 1 else f"{count:,} messages"
+    if "grpc_status" not in record:
+        yield f"({messages})"
+        return
+    status, words = record["grpc_status"], record["grpc_message"]
+    name = "no status" if status is None else STATUSES[status] if status < len(STATUSES) else f"status {status}"
+    # Some servers write the status' name there again.
+    yield f"({name}: {words}; {messages})" if words not in ("", name) else f"({name}; {messages})"
 
 
 def message_lines(record: Mapping[str, Any]) -> Iterator[str]:
@@ -71,16 +74,24 @@ def _unnamed(number: str, readings: Mapping[str, Any]) -> Iterator[str]:
     """What it most likely is: words sometimes happen to be a message, which then seldom begins as text does."""
     inside = readings.get("message", readings.get("group"))
     if "text" in readings and (inside is None or not readings["text"][0].isspace()):
-        also = " (or a message)" if inside is not None else ""
+        also = " (or a message)" if inside is not None and not readings["text"].isprintable() else ""
         yield f"{number}: {json.dumps(readings['text'], ensure_ascii=False)}{also}"
     elif inside is not None:
         yield from _block(number, inside)
     elif "base64" in readings:
         yield f"{number}: {_hex(readings['base64'])}"
     else:
-        numbers = [str(value) for value in readings.values()]
-        others = f" (or {', '.join(numbers[1:])})" if len(numbers) > 1 else ""
-        yield f"{number}: {numbers[0]}{others}"
+        first, *others = _likeliest_first(readings)
+        yield f"{number}: {first}" + (f" (or {', '.join(map(str, others))})" if others else "")
+
+
+def _likeliest_first(readings: Mapping[str, Any]) -> list[Any]:
+    """A number's readings: the one of usual size before the one that is huge, or next to nothing."""
+    numbers = list(readings.values())
+    last = numbers[-1]  # as a negative number, or as a float: NaN and the infinite are text
+    negative = "int" in readings
+    fraction = ("float" in readings or "double" in readings) and not isinstance(last, str) and 1e-6 < abs(last) < 1e12
+    return numbers[::-1] if negative or fraction else numbers
 
 
 def _block(name: str, fields: Mapping[str, Any]) -> Iterator[str]:
