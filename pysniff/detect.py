@@ -40,7 +40,7 @@ class Detection:
 
     __slots__ = (
         "chunks", "seen", "dropped", "exhausted", "oriented",
-        "_ledger", "_limits", "_transport", "_candidates", "_midstream", "_heads", "_unsure", "_asked",
+        "_ledger", "_limits", "_candidates", "_longest", "_midstream", "_heads", "_unsure", "_asked",
     )  # fmt: skip
 
     def __init__(self, core: Core, transport: str, *, oriented: bool, midstream: bool) -> None:
@@ -50,8 +50,8 @@ class Detection:
         self.exhausted = False
         self._ledger = core.ledger
         self._limits = core.limits
-        self._transport = transport
         self._candidates = core.dissectors[transport]
+        self._longest = core.limits.detect_bytes * max([one.patience for one in self._candidates], default=1)
         self.oriented = oriented
         self._midstream = midstream
         self._heads = [b"", b""]
@@ -76,48 +76,48 @@ class Detection:
         if self._midstream and not self._unsure[side]:
             self._drop(side)
         self.chunks.append(chunk)
-        limit = self._limits.detect_bytes
-        self._heads[side] += chunk.data[: limit - len(self._heads[side])]
-        full = len(self._heads[side]) >= limit
+        self._heads[side] += chunk.data[: self._longest - len(self._heads[side])]
         found, unsure = self._joined(side) if self._midstream else self._from_start()
-        self._unsure[side] = unsure and not full
+        self._unsure[side] = len(self._heads[side]) < unsure
         self.exhausted = self._asked >= self._limits.detect_chunks or not (self._midstream or self._unsure[side])
         return found
 
-    def _from_start(self) -> tuple[Found | None, bool]:
+    def _from_start(self) -> tuple[Found | None, int]:
         client, server = self._heads
         found, unsure = self._ask(client, server)
         if found is None and not self.oriented:
             swapped, maybe = self._ask(server, client)
             found = swapped and swapped._replace(flip=True)
-            unsure |= maybe
+            unsure = max(unsure, maybe)
         return found, unsure
 
-    def _joined(self, side: Side) -> tuple[Found | None, bool]:
+    def _joined(self, side: Side) -> tuple[Found | None, int]:
         """This half alone: it begins with a message, the other one begins anywhere."""
         head = self._heads[side]
-        is_client, unsure = self._ask(head, b"") if side is CLIENT or not self.oriented else (None, False)
+        is_client, unsure = self._ask(head, b"") if side is CLIENT or not self.oriented else (None, 0)
         if is_client:
             flip = side is SERVER and not self.oriented
-            return is_client._replace(flip=flip, lost=(SERVER,)), False
-        is_server, maybe = self._ask(b"", head) if side is SERVER or not self.oriented else (None, False)
+            return is_client._replace(flip=flip, lost=(SERVER,)), 0
+        is_server, maybe = self._ask(b"", head) if side is SERVER or not self.oriented else (None, 0)
         if is_server:
             flip = side is CLIENT and not self.oriented
-            return is_server._replace(flip=flip, lost=(CLIENT,)), False
-        return None, unsure or maybe
+            return is_server._replace(flip=flip, lost=(CLIENT,)), 0
+        return None, max(unsure, maybe)
 
-    def _ask(self, client: bytes, server: bytes) -> tuple[Found | None, bool]:
-        """Who says yes, and whether anybody might still."""
-        unsure = False
+    def _ask(self, client: bytes, server: bytes) -> tuple[Found | None, int]:
+        """Who says yes, and of how many bytes somebody might still."""
+        unsure = 0
         for dissector in self._candidates:
+            most = self._limits.detect_bytes * dissector.patience
             try:
-                answer = dissector.match(client, server)
+                answer = dissector.match(client[:most], server[:most])
             except Exception:  # a plugin that fails here does not know the protocol
                 self._ledger.dissector_errors += 1
                 continue
             if answer is Match.YES:
-                return Found(dissector), False
-            unsure |= answer is Match.UNSURE
+                return Found(dissector), 0
+            if answer is Match.UNSURE:
+                unsure = max(unsure, most)
         return None, unsure
 
     def _drop(self, side: Side) -> None:

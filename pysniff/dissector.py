@@ -86,6 +86,8 @@ class Dissector(ABC):
 
     protocol: ClassVar[str]
     transport: ClassVar[str] = "tcp"
+    # How many times Limits.detect_bytes match() may need of a half.
+    patience: ClassVar[int] = 1
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.limits = limits

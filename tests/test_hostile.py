@@ -556,7 +556,7 @@ def twice() -> tuple[bytes, bytes]:
     return encoder.encode(fields), encoder.encode(fields[-50:])
 
 
-MANY = twice()
+MANY: tuple[bytes, bytes] = twice()
 
 
 def moved(packets: list[Packet], port: int) -> list[Packet]:

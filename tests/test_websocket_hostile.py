@@ -202,6 +202,16 @@ def test_a_gap_in_a_compressed_message_keeps_what_came_before_it() -> None:
     assert after.every_fault == ()
 
 
+def test_gaps_of_any_sizes_in_one_message_are_one_fault() -> None:
+    told = talk("")
+    told.server(long(0x82, 1 << 40))
+    for size in range(1, 1_001):
+        told.server(b"x")
+        told.gap(SERVER, size)
+    (shown,) = told.dissector.open()
+    assert [(fault.kind, fault.bytes) for fault in shown.faults] == [("gap", 500_500)]
+
+
 PROMISES = [
     test_contract.test_whole,
     test_contract.test_byte_by_byte_is_the_same,

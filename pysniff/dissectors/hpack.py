@@ -55,7 +55,8 @@ _OVERHEAD = 32  # octets that each entry counts beside its strings (§4.1)
 _FARTHEST = 65_536  # entries back that an index may point, where their number is unknown
 _STRINGS = 1_024  # Huffman coded strings remembered, of at most so many bytes
 _STRING = 256
-_LEADS = 256  # beginnings of blocks remembered
+_LEADS, _LEAD = 256, 64  # beginnings of blocks remembered, and their bytes
+_TELLING = ("content-type", ":protocol")  # fields that are asked for before all is decoded
 _indexed = re.compile(rb"[\x81-\xfe]+").match
 
 
@@ -123,13 +124,11 @@ class Lead:
 
 
 class Later:
-    """A block whose literals are decoded when somebody asks. `named`: a literal may be of any name."""
+    """A block whose literals are decoded when somebody asks. `named`: behind the lead there may be a telling field."""
 
     __slots__ = ("block", "lead", "named", "place", "table", "_decoder")
 
-    def __init__(
-        self, block: bytes, lead: Lead, named: bool, place: int, table: list[Field], decoder: Decoder
-    ) -> None:  # fmt: skip
+    def __init__(self, block: bytes, lead: Lead, named: bool, place: int, table: list[Field], decoder: Decoder) -> None:
         self.block = block
         self.lead = lead
         self.named = named
@@ -149,9 +148,8 @@ class Decoder:
     """
 
     __slots__ = (
-        "whole", "changed", "allowed", "epoch", "resolve", "learned",
-        "_limits", "_table", "_sizes", "_size", "_capacity", "_exact", "_inserted", "_strings", "_odd",
-        "_leads", "_lent",
+        "whole", "changed", "allowed", "epoch", "resolve", "learned", "_lent",
+        "_limits", "_table", "_sizes", "_size", "_capacity", "_exact", "_inserted", "_strings", "_odd", "_leads",
     )  # fmt: skip
 
     def __init__(self, limits: Limits = DEFAULT, *, midstream: bool = False) -> None:
@@ -192,6 +190,8 @@ class Decoder:
             return None
         found = _indexed(block)
         position = found.end() if found is not None else 0
+        if position > _LEAD:
+            return None
         lead = self._leads.get(block[:position])
         if lead is None:
             lead = self._lead(block[:position])
@@ -205,8 +205,11 @@ class Decoder:
                 first = block[position]
                 position += 1
                 if first >= 0x80:
-                    if first in (0x80, 0xFF):
+                    index = first - 0x80
+                    if not index or index >= FIRST + len(self._table):
                         return None
+                    if index >= FIRST and self._table[61 - index][0] in _TELLING:
+                        named = True
                 elif first >= 0x20:
                     return None
                 else:

@@ -29,9 +29,12 @@ from pysniff.dissectors.http2_streams import Streams
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Message, Side
 
+_FRAMES = 256  # looked at for one that tells whose they are
+
 
 class Http2(Dissector):
     protocol = "http2"
+    patience = 4  # joined in the middle, the first frame may be one of 16 KiB that tells nothing
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
@@ -117,7 +120,9 @@ def _is_server(data: bytes) -> Match:
 
 def _frames(data: bytes, kind: Kind) -> Match:
     position = 0
-    while position < len(data):
+    for _ in range(_FRAMES):
+        if position >= len(data):
+            return Match.UNSURE
         end = frame_end(data, position)
         if end < 0:
             return Match.NO if end == WRONG else Match.UNSURE
@@ -128,4 +133,4 @@ def _frames(data: bytes, kind: Kind) -> Match:
             if found is not Kind.EITHER:
                 return Match.YES if found is kind else Match.NO
         position = end
-    return Match.UNSURE
+    return Match.NO

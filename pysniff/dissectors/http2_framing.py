@@ -57,7 +57,7 @@ class Framing(Payloads):
 
     def __init__(self, side: Side, limits: Limits, streams: Streams) -> None:
         super().__init__(side, limits, streams)
-        self.most = USUAL  # bytes of a payload that the receiver allows
+        self.allow(USUAL)
         self.failed = ""  # why there is no use in going on
         self._fresh = True  # nothing is known of how this half begins
         self._joined = False  # but that it may be in the middle
@@ -67,7 +67,10 @@ class Framing(Payloads):
         self._began = 0  # time of its first byte
         self._missteps = 0
 
-    # Feeding
+    def allow(self, most: int) -> None:
+        """Bytes of a payload that the receiver takes; `_quick`: below it is what is read at once, type included."""
+        self.most = most
+        self._quick = (min(most, self.limits.head_bytes) + 1) << 8
 
     def receive(self, data: bytes, at: int) -> Iterable[Output]:
         """The next bytes."""
@@ -101,7 +104,7 @@ class Framing(Payloads):
             if len(head) < HEADER:
                 return b""
             # Settings are sent at any time: in the middle they begin something only with the client's preface.
-            whole = is_settings(head) and (not self._joined or self.peer.is_whole)
+            whole = is_settings(head) and (not self._joined or (not self.peer._fresh and not self.peer.loss))
         else:
             if len(head) < len(PREFACE) and PREFACE.startswith(head):
                 return b""
@@ -116,11 +119,6 @@ class Framing(Payloads):
         else:
             self._join_in()
         return head
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it was seen."""
-        return not self._fresh and not self.loss
 
     def _join_in(self) -> None:
         """Nobody knows what came before."""
@@ -144,7 +142,7 @@ class Framing(Payloads):
             buffer.clear()
         base, end = self.offset, len(data)
         messages, heads = self.messages, self.heads
-        most = 0 if self.block is not None else (self.most + 1) << 8
+        most = 0 if self.block is not None else self._quick
         while True:
             if end - position < HEADER:
                 need = HEADER
@@ -190,7 +188,7 @@ class Framing(Payloads):
                 break
             position = self.offset - base
             first = at
-            most = 0 if self.block is not None else (self.most + 1) << 8
+            most = 0 if self.block is not None else self._quick
         self.offset = base + position
         if position < end:
             self._buffer += data[position:] if position else data
@@ -210,14 +208,14 @@ class Framing(Payloads):
             return self._out_of_step(at, out)
         if kind == DATA:
             return self._data(data, position, first, at, out)
-        if stop > len(data):
-            if kind <= CONTINUATION and size <= self._longest(kind):
-                return stop - position
+        if kind > CONTINUATION or size > self._longest(kind):  # however much of it is here
             if self.block is not None:
                 return self._out_of_step(at, out)
             fault = Fault("truncated", "a header block that is too long")
             self._pass_over(data, position, first, at, fault, out)
             return 0
+        if stop > len(data):
+            return stop - position
         start = self.offset
         self.offset += stop - position
         payload = data[position + HEADER : stop]
@@ -225,7 +223,7 @@ class Framing(Payloads):
         return 0
 
     def _longest(self, kind: int) -> int:
-        """Bytes of a payload that are put together; what is longer is counted as it comes."""
+        """Bytes of a payload that are put together; what is longer is only counted."""
         return self.limits.head_bytes if kind in (HEADERS, PUSH_PROMISE, CONTINUATION) else USUAL
 
     # Payloads that are read as they come
@@ -244,7 +242,7 @@ class Framing(Payloads):
             head += 1
         if not stream:
             return self._out_of_step(at, out)
-        message = self.streams.receiver(self, stream, first)
+        message = self.streams.receiver(self, stream, first, out)
         self.take(message, head, size - (head - HEADER), at)
         self.is_stray = message is None and not self.streams.is_over(stream)
         self.padding, self.ends = padding, bool(flags & END_STREAM)
@@ -310,7 +308,7 @@ class Framing(Payloads):
         peer = self.peer
         for setting, value in settings(payload):
             if setting == MAX_FRAME_SIZE:
-                peer.most = max(peer.most, min(value, _LARGEST))
+                peer.allow(max(peer.most, min(value, _LARGEST)))
             elif setting == HEADER_TABLE_SIZE and peer.decoder.allowed is not None:
                 peer.decoder.allowed = max(peer.decoder.allowed, value)
 

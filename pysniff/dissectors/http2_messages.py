@@ -14,13 +14,14 @@ from pysniff.dissectors.http2_head import Head
 from pysniff.limits import Limits
 from pysniff.message import Fault, Side, printable
 
-_SLOTS = ("key", "head", "ended", "room", "builder", "mark", "doubtful", "hopeless")
+_SLOTS = ("key", "head", "ended", "room", "builder", "mark", "broken", "doubtful", "hopeless")
 
 
 class Http2Message(HttpMessage):
     """What both have. While it arrives: `ended` says that it is all there, `room` counts down while the body is short,
-    `builder` has a long one, `mark` what came until the streams were last looked through for idle ones, `doubtful` that
-    bytes of the other half were lost while this one waited for its answer."""
+    and from -1 on what is kept of a long one, which `builder` has, `mark` what came until the streams were last looked
+    through for idle ones, `broken` what came until frames were last lost, `doubtful` that bytes of the other half were
+    lost while this one waited for its answer."""
 
     if TYPE_CHECKING:
         __slots__ = _SLOTS
@@ -33,6 +34,7 @@ class Http2Message(HttpMessage):
     room: int
     builder: BodyBuilder | None
     mark: int
+    broken: int
     doubtful: bool
     hopeless: str
 
@@ -53,7 +55,7 @@ class Http2Message(HttpMessage):
         self.ended = False
         self.room = ROOM
         self.builder = None
-        self.mark = 0
+        self.mark = self.broken = 0
         self.doubtful = False
         self.hopeless = ""
 
@@ -105,7 +107,7 @@ class Http2Message(HttpMessage):
     def falls_short(self) -> bool:
         """Whether less came of the body than its Content-Length says."""
         length = self.header("content-length")
-        if not length.isdigit() or len(length) > 19:
+        if not (length.isascii() and length.isdigit()) or len(length) > 19:
             return False
         return int(length) > (self.builder.size if self.builder is not None else self.body.encoded_size)
 
@@ -150,9 +152,10 @@ class Http2Message(HttpMessage):
             self.builder = None
 
     def lose(self, fault: Fault) -> None:
-        """Bytes of it are missing; one fault for all of one kind: a lossy download has thousands."""
+        """Something is wrong with it; one fault for all that are alike: a lossy download has thousands."""
+        full = len(self.faults) >= _FAULTS
         for known in self.faults:
-            if known[:2] == fault[:2]:
+            if known[:2] == fault[:2] or (full and known.kind == fault.kind):
                 merged = known._replace(bytes=known.bytes + fault.bytes)
                 self.faults = tuple([merged if one is known else one for one in self.faults])
                 return
@@ -167,12 +170,14 @@ class Http2Message(HttpMessage):
     def end_with(self, head: Head) -> None:
         """Trailers."""
         self._trailers = head.fields
-        self.faults += head.faults + head.late
+        for fault in head.faults + head.late:
+            self.lose(fault)
 
 
 # A body counts as short while it fits here, each piece costing a little extra.
 ROOM = 32 * 1_024
 _PIECE = 128
+_FAULTS = 16  # of a message that are told apart
 
 
 class Http2Request(Http2Message, HttpRequest):
@@ -267,7 +272,8 @@ class Http2Response(Http2Message, HttpResponse):
         if len(self.interim) < _INTERIM:
             self.interim = (*self.interim, before)
         self.head = head
-        self.faults += head.faults
+        for fault in head.faults:
+            self.lose(fault)
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         record = super().to_dict(body_limit)

@@ -19,13 +19,14 @@ from pysniff.dissectors.http2_inference import Inference
 from pysniff.dissectors.http2_messages import Http2Message, Http2Request, Http2Response, long_body
 from pysniff.dissectors.http2_tunnel import Tunnel
 from pysniff.limits import Limits
-from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
+from pysniff.message import CLIENT, SERVER, Fault, Message, Role
 
 _CLOSED = "the connection ended within this message"
 _UNASKED = "its beginning was not seen"
 _TURNS = 8  # streams looked at to find one that is idle
 _GONE = 256  # streams from before the capture whose end is remembered
 _GOODBYES = 16  # GOAWAY frames that are heeded
+_TUNNELS = 256  # WebSockets at once: each may hold a message and two compressions' windows
 
 
 class Streams:
@@ -41,6 +42,7 @@ class Streams:
         self._low = [0, 0]  # of the server's (even), of the client's (odd); 0 where none is known
         self._high = [0, 0]
         self._gone: dict[int, None] = {}
+        self._left: set[int] = set()  # given back without an answer when the client's half ended
         self._kept = 0  # bytes of long bodies
         self._goodbyes = 0
         self.tunnels: dict[int, Tunnel] = {}
@@ -109,12 +111,13 @@ class Streams:
             request = self.requests.get(stream)
             if half.loss:
                 response = self._answered_late(stream, request, head, position, size, first, at)
-            elif request is not None or not self.is_over(stream):
+            elif stream and (request is not None or not self.is_over(stream)):
                 response = Http2Response(SERVER, first, at, position, size, head, stream, head.faults)
                 self.responses[stream] = response
             if response is None:
-                half.stray(size, True)
+                half.stray(size, stream > 0)
                 return
+            self._left.discard(stream)
             if request is None and len(self.responses) > self.limits.streams:
                 self._evict(self.responses, out)
         if response.ended:
@@ -133,11 +136,9 @@ class Streams:
         request.settle()
         response.settle()
         self._give(stream, request, response, out)
-        if len(self.tunnels) >= self.limits.streams:
+        if len(self.tunnels) >= _TUNNELS:
             oldest = next(iter(self.tunnels))
-            for side in Side:
-                self.tunnels[oldest].close(side, at, out)
-            del self.tunnels[oldest]
+            self.tunnels.pop(oldest).end(at, out)
         tunnel = self.tunnels[stream] = Tunnel(self.limits, (self.client, self.server))
         tunnel.begin(request, response, at, out)
 
@@ -146,7 +147,7 @@ class Streams:
     ) -> Http2Message | None:
         """The first header block of a stream after a loss: a response's, or trailers."""
         half = self.server
-        if request is None and self.is_over(stream):
+        if not stream or (request is None and self.is_over(stream)):
             return None
         doubtful = not isinstance(request, Http2Request) or request.doubtful
         if doubtful and head.lines and not head.unknown and not head.begins(":status"):
@@ -180,16 +181,15 @@ class Streams:
         self.requests[1] = request
         self._low[1] = self._high[1] = 1
 
-    def _more(
-        self, half: Half, message: Http2Message, head: Head, size: int, at: int, *, final: bool = True
-    ) -> None:  # fmt: skip
+    def _more(self, half: Half, message: Http2Message, head: Head, size: int, at: int, *, final: bool = True) -> None:
         """Another header block of a message: trailers, or what follows a 1xx."""
         if message.ended or message.side is not half.side:
             half.stray(size, False)
             return
         message.size += size
         message.last = at
-        if isinstance(message, Http2Response) and (not final or head.begins(":status")) and message.empty:
+        another = message.empty and (not final or head.begins(":status"))
+        if another and isinstance(message, Http2Response) and message.status < 200:  # 0: nobody saw it
             message.inform(head)
         else:
             message.end_with(head)
@@ -207,7 +207,7 @@ class Streams:
 
     def is_over(self, stream: int) -> bool:
         """Whether a stream that is not remembered was here, and has ended."""
-        if stream in self.requests or stream in self.responses:
+        if stream in self.requests or stream in self.responses or stream in self._left:
             return False
         low = self._low[stream & 1]
         return (0 < low <= stream <= self._high[stream & 1]) or stream in self._gone
@@ -220,14 +220,17 @@ class Streams:
         if len(self.requests) > self.limits.streams:
             self._evict(self.requests, out)
 
-    def receiver(self, half: Half, stream: int, first: int) -> Http2Message | None:
+    def receiver(self, half: Half, stream: int, first: int, out: list[Output]) -> Http2Message | None:
         """The message that DATA at the half's offset belongs to, if there is one."""
         message = half.messages.get(stream)
         if message is not None:
             return None if message.ended or message.side is not half.side else message
         if not half.loss or self.is_over(stream) or (half is self.client and not stream & 1):
             return None
-        return self._headless(half, stream, half.offset, first)
+        message = self._headless(half, stream, half.offset, first)
+        if len(half.messages) > self.limits.streams:
+            self._evict(half.messages, out)
+        return message
 
     def add(self, message: Http2Message, piece: bytes) -> None:
         """More of a body that is not short any more."""
@@ -237,7 +240,7 @@ class Streams:
         if self._kept > self.limits.waiting_bytes:
             builder.keep_no_more()
         elif builder.size < self.limits.body_bytes:
-            self._kept += len(piece)
+            self._keep(message, len(piece))
         builder.add(piece)
 
     def lose(self, message: Http2Message, size: int, fault: Fault) -> None:
@@ -249,8 +252,12 @@ class Streams:
     def _build(self, message: Http2Message) -> BodyBuilder:
         builder = long_body(message.head, self.limits)
         message.build(builder)
-        self._kept += builder.size
+        self._keep(message, builder.size)
         return builder
+
+    def _keep(self, message: Http2Message, size: int) -> None:
+        message.room -= size
+        self._kept += size
 
     def finish(self, message: Http2Message, out: list[Output]) -> None:
         """A message is all there."""
@@ -267,28 +274,22 @@ class Streams:
             if response is not None and response.ended:
                 self._give(key, message, response, out)
 
-    def _give(
-        self, key: int, request: Http2Message | None, response: Http2Message | None, out: list[Output]
-    ) -> None:  # fmt: skip
+    def _give(self, key: int, request: Http2Message | None, response: Http2Message | None, out: list[Output]) -> None:
         inference = self.inference
         if inference is not None and inference.busy:
             inference.finish(request, response)
         if request is not None:
             del self.requests[key]
             (self.server if request.side else self.client).given += request.size
-            if request.room < 0:
-                self._release(request)
+            if request.room < 0:  # a long body is not ours any more
+                self._kept += request.room + 1
             out.append(request)
         if response is not None:
             del self.responses[key]
             self.server.given += response.size
             if response.room < 0:
-                self._release(response)
+                self._kept += response.room + 1
             out.append(response)
-
-    def _release(self, message: Http2Message) -> None:
-        """A long body is not ours any more."""
-        self._kept -= min(message.body.encoded_size, self.limits.body_bytes)
 
     def reset(self, half: Half, stream: int, code: int, size: int, at: int, out: list[Output]) -> None:
         """RST_STREAM (§6.4): neither side says more."""
@@ -300,8 +301,7 @@ class Streams:
             half.stray(size, True)
         tunnel = self.tunnels.pop(stream, None)
         if tunnel is not None:
-            for side in Side:
-                tunnel.close(side, at, out)
+            tunnel.end(at, out)
         words = f"the {half.side.name.lower()} reset the stream: {error_name(code)}"
         request, response = self.requests.get(stream), self.responses.get(stream)
         if request is not None and response is not None and response.ended and not code and not request.falls_short():
@@ -354,11 +354,12 @@ class Streams:
     # Losses and ends
 
     def broken(self, half: Half, fault: Fault, at: int, out: list[Output]) -> None:
-        """Frames of one half are missing."""
+        """Frames of one half are missing; said once of a message that is idle, so that a gap costs few steps."""
         for tunnel in self.tunnels.values():
             tunnel.gap(half.side, 0, at, out)
         for message in half.messages.values():
-            if not message.ended and message.side is half.side:
+            if not message.ended and message.side is half.side and message.broken != message.size:
+                message.broken = message.size
                 self.lose(message, 0, fault)
         if half is self.server:
             self._low[0] = 0
@@ -383,6 +384,8 @@ class Streams:
             if response is not None and response.ended:
                 self._give(stream, request, response, out)
             elif request is not None:
+                if response is None and half is self.client:
+                    self._left.add(stream)  # the server may still answer
                 self._give(stream, request, None, out)
 
     def begun(self) -> Iterator[Message]:

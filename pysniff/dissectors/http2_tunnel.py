@@ -56,6 +56,10 @@ class Tunnel:
         if self.inner is not None:
             self._run(self.inner.close(side, at), out)
 
+    def end(self, at: int, out: list[Output]) -> None:
+        for side in Side:
+            self.close(side, at, out)
+
     def begun(self) -> Iterator[Message]:
         """Copies of messages that are not all there."""
         for message in self.inner.open() if self.inner is not None else ():

@@ -35,9 +35,15 @@ class Building:
         self._whole = True  # no byte is missing so far
 
     def fault(self, fault: Fault) -> None:
-        """Something is odd; saying so once is enough."""
-        if fault not in self.faults:
-            self.faults += (fault,)
+        """Something is odd; saying so once is enough, with all the bytes that it costs."""
+        if fault in self.faults and not fault.bytes:
+            return
+        for place, known in enumerate(self.faults):
+            if known[:2] == fault[:2]:
+                merged = known._replace(bytes=known.bytes + fault.bytes)
+                self.faults = (*self.faults[:place], merged, *self.faults[place + 1 :])
+                return
+        self.faults += (fault,)
 
     def inflate(self, inflater: Inflater) -> None:
         """The payload is compressed."""
