@@ -36,10 +36,10 @@ class Row(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Judged by the minima: the least disturbed run of each."""
+        """Judged by the minima, the least disturbed run of each, as they are printed."""
         if self.goal is None:
             return True
-        found = self.compared(least)
+        found = round(self.compared(least), 2)
         return found <= self.goal if self.ratio is Ratio.AT_MOST else found >= self.goal
 
     def line(self) -> str:
