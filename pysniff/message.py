@@ -44,6 +44,22 @@ class Fault(NamedTuple):
     bytes: int = 0
 
 
+# Faults of one message that are told apart.
+_FAULTS = 16
+
+
+def noted(faults: tuple[Fault, ...], fault: Fault) -> tuple[Fault, ...]:
+    """These and one more; those alike are one, with all their bytes: a lossy download has thousands."""
+    full = len(faults) >= _FAULTS
+    for place, known in enumerate(faults):
+        if known[:2] == fault[:2] or (full and known.kind == fault.kind):
+            if not fault.bytes:
+                return faults
+            merged = known._replace(bytes=known.bytes + fault.bytes)
+            return (*faults[:place], merged, *faults[place + 1 :])
+    return (*faults, fault)
+
+
 class Message:
     """A request, a response, or a message that stands alone.
 

@@ -7,7 +7,7 @@ acknowledge others leave after those: an answer never comes before what it answe
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter, ne
 from typing import NamedTuple
 
@@ -49,14 +49,6 @@ def _nobody(_data: bytes, _at: int) -> Iterable[Output]:
     return ()
 
 
-def _nothing(_outputs: Iterable[Output], _at: int) -> None:
-    """Who takes what that gives."""
-
-
-def _never(_problem: Exception) -> None:
-    """Who hears that it failed."""
-
-
 class Half:
     """One direction of a connection.
 
@@ -65,17 +57,14 @@ class Half:
     """
 
     __slots__ = (
-        "side", "receive", "take", "failed", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
+        "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
         "conversation", "peer", "base", "ended",
         "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_alarm", "_hole_at", "_acked",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
     peer: Half
-    # Of the conversation, for the packet loop; see there.
-    receive: Receiver
-    take: Callable[[Iterable[Output], int], None]
-    failed: Callable[[Exception], None]
+    receive: Receiver  # set by the conversation
 
     def __init__(self, core: Core, side: Side) -> None:
         self.side = side
@@ -191,8 +180,7 @@ class Half:
         self._clear("after the end")
         self._core.holes.discard(self)
         self.conversation = None
-        # A half is remembered for a while after its end, and must not keep the conversation.
-        self.receive, self.take, self.failed = _nobody, _nothing, _never
+        self.receive = _nobody  # a half is remembered for a while after its end, and must not keep the conversation
         self.ready = SLOW
         self.recent = b""
 

@@ -161,10 +161,13 @@ class Sniffer:
                             half.recent = payload = data[body:stop]
                             try:  # as Conversation.feed() does it
                                 outputs = half.receive(payload, ts)
-                                if outputs:
-                                    half.take(outputs, ts)
                             except Exception as problem:
-                                half.failed(problem)
+                                assert half.conversation is not None  # or it would not be ready
+                                half.conversation.failed(problem)
+                            else:
+                                if outputs:
+                                    assert half.conversation is not None
+                                    half.conversation.take(outputs, ts)
                             continue
                         if ready == counted:
                             skipped += length

@@ -193,8 +193,6 @@ class Connections:
         conversation = Conversation(core, flow, halves, oriented=oriented, midstream=midstream)
         for one in (half, peer):
             one.conversation = conversation
-            one.take = conversation.take
-            one.failed = conversation.failed
         if mine is not None:
             half.start(mine[0])
         if theirs is not None:

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from recorded.recording import recording
+from recorded.playing import Played, play
 from recorded.said import Log, Said, differences
-from recorded.scenes import SCENES, Stage
-
-import pysniff
+from recorded.scenes import SCENES
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("tcpdump", "nginx", "curl")]
 
 
-class Played(NamedTuple):
-    entries: list[Any]
-    stages: dict[str, Stage]
-    broke: dict[str, BaseException]  # scenes that did not play to their end
-
-
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """All scenes one after the other, in one recording."""
-    folder = tmp_path_factory.mktemp("recorded")
-    stages: dict[str, Stage] = {}
-    broke: dict[str, BaseException] = {}
-    with recording(folder / "all.pcap"):
-        for name, scene in SCENES.items():
-            (folder / name).mkdir()
-            stages[name] = Stage(folder / name)
-            try:
-                scene(stages[name])
-            except Exception as error:
-                broke[name] = error
-    yield Played(list(pysniff.read(folder / "all.pcap")), stages, broke)
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    return play(SCENES, tmp_path_factory.mktemp("recorded"))
 
 
 @pytest.mark.parametrize("name", SCENES)

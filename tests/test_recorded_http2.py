@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from recorded.http2_said import differences
 from recorded.http2_scenes import SCENES
-from recorded.recording import recording
+from recorded.playing import Played, play
 from recorded.said import Said
-from recorded.scenes import Stage
-
-import pysniff
 
 pytestmark = [
     pytest.mark.needs_root,
@@ -19,28 +16,9 @@ pytestmark = [
 ]
 
 
-class Played(NamedTuple):
-    entries: list[Any]
-    stages: dict[str, Stage]
-    broke: dict[str, BaseException]  # scenes that did not play to their end
-
-
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """All scenes one after the other, in one recording."""
-    folder = tmp_path_factory.mktemp("http2")
-    stages: dict[str, Stage] = {}
-    broke: dict[str, BaseException] = {}
-    with recording(folder / "all.pcap"):
-        for name, scene in SCENES.items():
-            (folder / name).mkdir()
-            stages[name] = Stage(folder / name)
-            try:
-                scene(stages[name])
-            except Exception as error:
-                broke[name] = error
-    every = {entry.id: entry for entry in pysniff.read(folder / "all.pcap")}  # the last revision of each
-    return Played([*every.values()], stages, broke)
+    return play(SCENES, tmp_path_factory.mktemp("http2"))
 
 
 def of(played: Played, port: int, version: str = "2") -> list[Any]:

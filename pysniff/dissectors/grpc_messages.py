@@ -42,6 +42,18 @@ class GrpcMessage(HttpMessage):
     call: Call
     _half: Half | None
 
+    def __init__(self, http: HttpMessage, call: Call) -> None:
+        self.side = http.side
+        self.first = http.first
+        self.last = http.last
+        self.position = http.position
+        self.size = http.size
+        self.faults = http.faults
+        self.key = http.key
+        self.http = http
+        self.call = call
+        self._half = None
+
     @property
     def half(self) -> Half:
         half = self._half
@@ -125,18 +137,6 @@ class GrpcRequest(GrpcMessage, HttpRequest):
 
     http: HttpRequest
 
-    def __init__(self, http: HttpRequest, call: Call) -> None:
-        self.side = http.side
-        self.first = http.first
-        self.last = http.last
-        self.position = http.position
-        self.size = http.size
-        self.faults = http.faults
-        self.key = http.key
-        self.http = http
-        self.call = call
-        self._half = None
-
     @property
     def target(self) -> tuple[str, str]:
         return self.http.target
@@ -186,16 +186,7 @@ class GrpcResponse(GrpcMessage, HttpResponse):
     http: HttpResponse
 
     def __init__(self, http: HttpResponse, call: Call) -> None:
-        self.side = http.side
-        self.first = http.first
-        self.last = http.last
-        self.position = http.position
-        self.size = http.size
-        self.faults = http.faults
-        self.key = http.key
-        self.http = http
-        self.call = call
-        self._half = None
+        super().__init__(http, call)
         self.interim = http.interim
 
     @property

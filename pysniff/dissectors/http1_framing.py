@@ -17,7 +17,7 @@ from pysniff.dissectors.http import Content, Fields, content_fields
 from pysniff.dissectors.http1_head import CHUNKED, ENDS, end_of_head
 from pysniff.dissectors.http1_messages import read_fields
 from pysniff.limits import DEFAULT, MIB, Limits
-from pysniff.message import Fault, Message, Side
+from pysniff.message import Fault, Message, Side, noted
 
 # Pieces of a body kept as they are; more are joined now and then, for a small bytes object weighs more than it holds.
 _PIECES = 256
@@ -139,10 +139,7 @@ class Framing:
         """Bytes of the body being read are missing."""
         self.offset += size
         self._missing += size
-        if self.faults and self.faults[-1][:2] == fault[:2]:  # one fault for all: a lossy download has thousands
-            fault = fault._replace(bytes=fault.bytes + self.faults[-1].bytes)
-            self.faults = self.faults[:-1]
-        self.faults += (fault,)
+        self.faults = noted(self.faults, fault)
 
     def close(self, at: int) -> list[Output]:
         out: list[Output] = []

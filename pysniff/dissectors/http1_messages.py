@@ -27,7 +27,7 @@ class _Head(HttpMessage):
         head = self.head
         fields = plain_fields(head)
         if fields is None:
-            fields = read_fields(head)
+            fields = lenient_fields(head)
             odd = oddities(head, len(fields))
             if odd:
                 self.faults += (Fault("malformed", odd),)
@@ -137,8 +137,11 @@ def plain_fields(block: bytes) -> Fields | None:
 def read_fields(block: bytes) -> Fields:
     """Name and value of every line but the first that has a colon."""
     fields = plain_fields(block)
-    if fields is not None:
-        return fields
+    return lenient_fields(block) if fields is None else fields
+
+
+def lenient_fields(block: bytes) -> Fields:
+    """The same, whatever is odd about them."""
     lines = _FOLD.sub(" ", text(block).replace("\r\n", "\n").strip("\n")).split("\n")
     parted = [line.partition(":") for line in lines[1:]]
     return tuple([(name.rstrip(), value.strip()) for name, colon, value in parted if colon and name])

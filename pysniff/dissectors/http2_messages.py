@@ -3,16 +3,16 @@ where they are equal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pysniff.body import Body, BodyBuilder, Tally
+from pysniff.body import Body, BodyBuilder
+from pysniff.dissectors.grpc_call import read_type
 from pysniff.dissectors.grpc_framing import MessageCounter
 from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.dissectors.http2_head import Head
 from pysniff.limits import Limits
-from pysniff.message import Fault, Side, printable
+from pysniff.message import Fault, Side, noted, printable
 
 _SLOTS = ("key", "head", "ended", "room", "builder", "mark", "broken", "doubtful", "hopeless")
 
@@ -152,20 +152,18 @@ class Http2Message(HttpMessage):
             self.builder = None
 
     def lose(self, fault: Fault) -> None:
-        """Something is wrong with it; one fault for all that are alike: a lossy download has thousands."""
-        full = len(self.faults) >= _FAULTS
-        for known in self.faults:
-            if known[:2] == fault[:2] or (full and known.kind == fault.kind):
-                merged = known._replace(bytes=known.bytes + fault.bytes)
-                self.faults = tuple([merged if one is known else one for one in self.faults])
-                return
-        self.faults += (fault,)
+        """Something is wrong with it."""
+        self.faults = noted(self.faults, fault)
 
-    def copied(self, copy: Http2Message) -> None:
-        """Make `copy`, a new one, as this one is now."""
+    def snapshot(self) -> Self:
+        """A copy, as it is now."""
+        copy = type(self)(
+            self.side, self.first, self.last, self.position, self.size, self.head, self.key, self.faults
+        )  # fmt: skip
         copy._body = self.collected()
         copy._trailers = self._trailers
         copy.ended = self.ended
+        return copy
 
     def end_with(self, head: Head) -> None:
         """Trailers."""
@@ -177,7 +175,6 @@ class Http2Message(HttpMessage):
 # A body counts as short while it fits here, each piece costing a little extra.
 ROOM = 32 * 1_024
 _PIECE = 128
-_FAULTS = 16  # of a message that are told apart
 
 
 class Http2Request(Http2Message, HttpRequest):
@@ -219,15 +216,6 @@ class Http2Request(Http2Message, HttpRequest):
         """Of an extended CONNECT: what it is to be the beginning of (RFC 8441)."""
         return self.head.pseudo.get(":protocol", "")
 
-    @property
-    def snapshot(self) -> Http2Request:
-        """As it is now."""
-        copy = Http2Request(
-            self.side, self.first, self.last, self.position, self.size, self.head, self.key, self.faults
-        )
-        self.copied(copy)
-        return copy
-
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         record = super().to_dict(body_limit)
         record["host"] = self.host
@@ -256,13 +244,8 @@ class Http2Response(Http2Message, HttpResponse):
     def status_text(self) -> str:
         return printable(self.head.pseudo.get(":status", ""))
 
-    @property
-    def snapshot(self) -> Http2Response:
-        """As it is now."""
-        copy = Http2Response(
-            self.side, self.first, self.last, self.position, self.size, self.head, self.key, self.faults
-        )
-        self.copied(copy)
+    def snapshot(self) -> Self:
+        copy = super().snapshot()
         copy.interim = self.interim
         return copy
 
@@ -287,8 +270,6 @@ _INTERIM = 100  # 1xx responses before a final one
 def long_body(head: Head, limits: Limits) -> BodyBuilder:
     """What collects a body that may get too long to be kept: gRPC's messages in it are counted all the same."""
     coding, content_type = head.content
-    kind = content_type.lower()
-    tally: Callable[[], Tally] | None = MessageCounter if kind.startswith("application/grpc") else None
-    if kind.startswith("application/grpc-web"):
-        tally = None if kind.startswith("application/grpc-web-text") else partial(MessageCounter, web=True)
+    kind = read_type(content_type)
+    tally = None if kind is None or kind.base64 else partial(MessageCounter, web=kind.web)
     return BodyBuilder(limits, coding, content_type, tally)

@@ -149,7 +149,7 @@ class Streams:
         half = self.server
         if not stream or (request is None and self.is_over(stream)):
             return None
-        doubtful = not isinstance(request, Http2Request) or request.doubtful
+        doubtful = request is None or request.doubtful
         if doubtful and head.lines and not head.unknown and not head.begins(":status"):
             headless = self._headless(half, stream, position, first)
             self._more(half, headless, head, size, at)
@@ -329,7 +329,7 @@ class Streams:
         """Nothing more comes on a stream, for a reason that is told in words."""
         request, response = self.requests.get(stream), self.responses.get(stream)
         if response is None:
-            if isinstance(request, Http2Request):
+            if request is not None:
                 request.settle()
                 request.hopeless = words
                 self._give(stream, request, None, out)
@@ -364,7 +364,7 @@ class Streams:
         if half is self.server:
             self._low[0] = 0
             for request in self.requests.values():
-                if isinstance(request, Http2Request) and request.key not in self.responses:
+                if request.key not in self.responses:
                     request.doubtful = True
         else:
             self._low[1] = 0
@@ -393,8 +393,7 @@ class Streams:
         for tunnel in self.tunnels.values():
             yield from tunnel.begun()
         for message in chain(self.requests.values(), self.responses.values()):
-            if isinstance(message, (Http2Request, Http2Response)):
-                copy = message.snapshot
-                if self.inference is not None and self.inference.joined:
-                    self.inference.show(copy)
-                yield copy
+            copy = message.snapshot()
+            if self.inference is not None and self.inference.joined:
+                self.inference.show(copy)
+            yield copy

@@ -7,7 +7,7 @@ from pysniff.dissectors.websocket_header import TEXT
 from pysniff.dissectors.websocket_messages import WebSocketMessage
 from pysniff.dissectors.websocket_payload import Payload, unmask
 from pysniff.limits import Limits
-from pysniff.message import Fault, Side
+from pysniff.message import Fault, Side, noted
 
 
 class Building:
@@ -36,14 +36,7 @@ class Building:
 
     def fault(self, fault: Fault) -> None:
         """Something is odd; saying so once is enough, with all the bytes that it costs."""
-        if fault in self.faults and not fault.bytes:
-            return
-        for place, known in enumerate(self.faults):
-            if known[:2] == fault[:2]:
-                merged = known._replace(bytes=known.bytes + fault.bytes)
-                self.faults = (*self.faults[:place], merged, *self.faults[place + 1 :])
-                return
-        self.faults += (fault,)
+        self.faults = noted(self.faults, fault)
 
     def inflate(self, inflater: Inflater) -> None:
         """The payload is compressed."""
