@@ -75,7 +75,7 @@ def first(name: str, packets: int = SLICE) -> Path:
 
 def size(path: Path) -> int:
     """How many packets a capture of ours holds."""
-    return sum(1 for _ in _records(path.read_bytes()))
+    return sum(1 for _ in records(path.read_bytes()))
 
 
 def _make(recipe: Recipe, path: Path) -> None:
@@ -127,7 +127,7 @@ def account(text: str) -> Recorded:
 def _cut(source: Path, target: Path, packets: int) -> None:
     data = source.read_bytes()
     end = 24
-    for index, (_, following) in enumerate(_records(data)):
+    for index, (_, following) in enumerate(records(data)):
         if index == packets:
             break
         end = following
@@ -137,7 +137,7 @@ def _cut(source: Path, target: Path, packets: int) -> None:
     target.write_bytes(data[:end])
 
 
-def _records(data: bytes) -> Iterator[tuple[int, int]]:
+def records(data: bytes) -> Iterator[tuple[int, int]]:
     """First byte, and byte after the last, of every record in a little-endian pcap."""
     at = 24
     while at + 16 <= len(data):
@@ -150,7 +150,8 @@ def main(names: list[str]) -> None:
     for name in names or [name for name in RECIPES if not name.endswith("-long")]:
         path = capture(name)
         print(f"{path} {size(path):,} packets, {path.stat().st_size / 1e6:.0f} MB: {RECIPES[name].what}")
-        print(first(name))
+        if RECIPES[name].packets >= SLICE:
+            print(first(name))
 
 
 if __name__ == "__main__":

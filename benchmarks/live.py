@@ -57,10 +57,10 @@ def run(rounds: int) -> Section:
     into_cache(capture)
     expected = subject("iterate", capture, captures.first("http1", 1000)).entries
     with Network() as network:
-        peer = _highest(tcpdump, network, capture, _sender(network, capture))
-        ours = _highest(library, network, capture, peer.rate)
+        peer = highest(tcpdump, network, capture, sender(network, capture))
+        ours = highest(library, network, capture, peer.rate)
         at_half = [library(network, capture, peer.rate * GOAL) for _ in range(rounds)]
-        as_json = _highest(command_line, network, capture, peer.rate)
+        as_json = highest(command_line, network, capture, peer.rate)
     rates = Samples((ours.rate,)), Samples((peer.rate,))
     json_rates = Samples((as_json.rate,)), Samples((peer.rate,))
     rows = [
@@ -68,12 +68,12 @@ def run(rounds: int) -> Section:
         Row("`--json`", json_rates[0], "tcpdump -w /dev/null", json_rates[1], "packets/s", Ratio.AT_LEAST),
     ]
     notes = [f"From the file: {expected:,} entries. The sender's own limit caps tcpdump's rate."]
-    notes += [_told("tcpdump", peer), _told("Highest", ours)]
-    notes += [_told("At half of tcpdump's rate", taken) for taken in at_half]
-    return Section(TITLE, rows, [*notes, _told("`--json`, highest", as_json)])
+    notes += [told("tcpdump", peer), told("Highest", ours)]
+    notes += [told("At half of tcpdump's rate", taken) for taken in at_half]
+    return Section(TITLE, rows, [*notes, told("`--json`, highest", as_json)])
 
 
-def _highest(taker: Taker, network: Network, capture: Path, top: float) -> Taken:
+def highest(taker: Taker, network: Network, capture: Path, top: float) -> Taken:
     """The highest step below `top` at which nothing is lost, twice; else the lowest step as it went."""
     for step in STEPS:
         taken = taker(network, capture, top * step)
@@ -82,7 +82,7 @@ def _highest(taker: Taker, network: Network, capture: Path, top: float) -> Taken
     return taken._replace(rate=0.0)
 
 
-def _sender(network: Network, capture: Path) -> float:
+def sender(network: Network, capture: Path) -> float:
     """Packets a second that tcpreplay can send with nobody capturing."""
     return _replay(network, capture, TOP)[0]
 
@@ -90,7 +90,7 @@ def _sender(network: Network, capture: Path) -> float:
 def tcpdump(network: Network, capture: Path, rate: float) -> Taken:
     command = ("tcpdump", "-i", End.SERVER.interface, "-n", "-s0", "-Z", "root", "-w", "/dev/null", *WEB.split())
     process = network.start(End.SERVER, *command)
-    sent_rate, sent = _send_to_listener(network, capture, rate)
+    sent_rate, sent = send_to_listener(network, capture, rate)
     recorded = captures.account(stop(process, signal.SIGINT).decode())
     return Taken(sent_rate, sent, recorded.captured, recorded.dropped)
 
@@ -107,8 +107,8 @@ def command_line(network: Network, capture: Path, rate: float) -> Taken:
     arguments = ("-m", "pysniff", "-i", End.SERVER.interface, "--json", "-v", *WEB.split())
     sent_rate, sent, output, said = _run_ours(network, capture, rate, arguments)
     # No account: it was so far behind that it did not end in time.
-    received = int(_number(r"packets +([\d,]+) received", said, absent=0))
-    dropped = int(_number(r"([\d,]+) packets dropped by the kernel", said, absent=0))
+    received = int(number(r"packets +([\d,]+) received", said, absent=0))
+    dropped = int(number(r"([\d,]+) packets dropped by the kernel", said, absent=0))
     return Taken(sent_rate, sent, received, dropped, output.count(b"\n"))
 
 
@@ -117,12 +117,12 @@ def _run_ours(network: Network, capture: Path, rate: float, arguments: Sequence[
     with tempfile.TemporaryDirectory(prefix="pysniff-bench-") as home:
         output = Path(home) / "output"
         process = network.start(End.SERVER, sys.executable, *arguments, cwd=ROOT, output=output)
-        sent_rate, sent = _send_to_listener(network, capture, rate)
+        sent_rate, sent = send_to_listener(network, capture, rate)
         said = stop(process, signal.SIGINT).decode()
         return sent_rate, sent, output.read_bytes(), said
 
 
-def _send_to_listener(network: Network, capture: Path, rate: float) -> tuple[float, int]:
+def send_to_listener(network: Network, capture: Path, rate: float) -> tuple[float, int]:
     listening(network, End.SERVER)
     sent = _replay(network, capture, rate)
     time.sleep(LAST_BLOCK)
@@ -134,10 +134,10 @@ def _replay(network: Network, capture: Path, rate: float) -> tuple[float, int]:
     pace = f"--pps={rate:.0f}" if rate else "--topspeed"
     command = network.command(End.CLIENT, "tcpreplay", "-i", End.CLIENT.interface, "--preload-pcap", pace, str(capture))
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
-    return _number(r"Rated:.* ([\d.]+) pps", done.stdout), int(_number(r"Actual: (\d+) packets", done.stdout))
+    return number(r"Rated:.* ([\d.]+) pps", done.stdout), int(number(r"Actual: (\d+) packets", done.stdout))
 
 
-def _number(pattern: str, text: str, absent: float | None = None) -> float:
+def number(pattern: str, text: str, absent: float | None = None) -> float:
     found = re.search(pattern, text)
     if not found and absent is not None:
         return absent
@@ -146,7 +146,7 @@ def _number(pattern: str, text: str, absent: float | None = None) -> float:
     return float(found[1].replace(",", ""))
 
 
-def _told(what: str, taken: Taken) -> str:
+def told(what: str, taken: Taken) -> str:
     return (
         f"{what}: {taken.rate:,.0f} packets/s, {taken.sent:,} sent, {taken.received:,} received, "
         f"{taken.dropped:,} dropped, {taken.entries:,} entries" + (f", {taken.cpu:.1f} s CPU." if taken.cpu else ".")

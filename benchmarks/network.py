@@ -118,10 +118,10 @@ class Network:
             _quiet(self.command(end, "ethtool", "-K", name, *OFFLOADS_OFF))
 
 
-def listening(network: Network, end: End) -> None:
-    """Until somebody captures at this end: the kernel lists packet sockets by namespace."""
+def listening(network: Network, end: End, takers: int = 1) -> None:
+    """Until so many capture at this end: the kernel lists packet sockets by namespace."""
     deadline = time.monotonic() + PATIENCE
-    while len(network.run(end, "cat", "/proc/net/packet").splitlines()) < 2:
+    while len(network.run(end, "cat", "/proc/net/packet").splitlines()) < 1 + takers:
         if time.monotonic() > deadline:
             raise RuntimeError(f"nobody captures on {end.interface}")
         time.sleep(0.05)

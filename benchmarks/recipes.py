@@ -14,11 +14,13 @@ Drive = Callable[[Network, Path, int, int], None]
 Serve = Callable[[Network, Path], None]
 
 WEB, BULK = f"tcp port {traffic.PORT}", f"tcp port {traffic.BULK_PORT}"
+REDIS, DNS = f"tcp port {traffic.REDIS_PORT}", f"udp port {traffic.DNS_PORT}"
 H2C, GRPC = f"tcp port {traffic.H2C_PORT}", f"tcp port {grpc_traffic.PORT}"
 
 
 class Recipe(NamedTuple):
-    """`amount`: seconds of wrk, megabytes of iperf3, requests of h2load, calls or messages of grpcio."""
+    """`amount`: seconds of wrk, megabytes of iperf3, requests of h2load, calls or messages of grpcio,
+    commands of each kind of redis-benchmark, questions of dig."""
 
     what: str
     drive: Drive
@@ -41,6 +43,14 @@ def _short(network: Network, home: Path, connections: int, amount: int) -> None:
 
 def _bulk(network: Network, home: Path, connections: int, amount: int) -> None:
     traffic.transfer(network, amount)
+
+
+def _redis(network: Network, home: Path, connections: int, amount: int) -> None:
+    traffic.command(network, connections, amount)
+
+
+def _dns(network: Network, home: Path, connections: int, amount: int) -> None:
+    traffic.resolve(network, home, amount)
 
 
 def _grpc(kind: str) -> Drive:
@@ -85,4 +95,36 @@ RECIPES = {
         modules=("grpc",),
         programs=(),
     ),
+    "h2c-many": Recipe(
+        "h2load -m10 and nghttpd, 96 connections",
+        traffic.load,
+        H2C,
+        25_000,
+        24_000,
+        96,
+        traffic.serve_h2c,
+        ("nghttpd", "h2load"),
+    ),
+    "grpc-many": Recipe(
+        "grpcio, 32 connections",
+        _grpc("mix"),
+        GRPC,
+        50_000,
+        16_000,
+        32,
+        grpc_traffic.serve,
+        modules=("grpc",),
+        programs=(),
+    ),
+    "redis": Recipe(
+        "redis-benchmark, six commands",
+        _redis,
+        REDIS,
+        80_000,
+        10_000,
+        32,
+        traffic.serve_redis,
+        ("redis-server", "redis-benchmark"),
+    ),
+    "dns": Recipe("dig and dnsmasq", _dns, DNS, 16_000, 8_000, 1, traffic.serve_dns, ("dnsmasq", "dig")),
 }

@@ -32,7 +32,9 @@ class Row(NamedTuple):
     def compared(self, pick: Callable[[Samples], float]) -> float:
         ours, peer = pick(self.ours), pick(self.peer)
         over, under = (peer, ours) if self.ratio is Ratio.TIMES_LESS else (ours, peer)
-        return over / under if under else float("inf")
+        if not under:
+            return float("inf") if over else 0.0
+        return over / under
 
     @property
     def met(self) -> bool:

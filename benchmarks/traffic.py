@@ -1,4 +1,5 @@
-"""The traffic that the captures hold: an nginx with something to serve, wrk and h2load with a mix of calls, iperf3."""
+"""The traffic that the captures hold: an nginx with something to serve, wrk and h2load with a mix of calls, iperf3,
+redis-benchmark and dig."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from benchmarks.network import End, Network
 PORT = 8000
 BULK_PORT = 5201
 H2C_PORT = 8080
+REDIS_PORT = 6379
+DNS_PORT = 53
 SIZES = (200, 300, 500, 800, 1200, 2000, 3000, 4000)  # bytes of JSON, about
 DOCUMENTS = 200
 LARGE = 3
@@ -54,6 +57,38 @@ def call(network: Network, script: str, address: str, connections: int, seconds:
 def transfer(network: Network, megabytes: int) -> None:
     """Send `megabytes` over four connections, with iperf3."""
     network.run(End.CLIENT, "iperf3", "-c", End.SERVER.ipv4, "-p", str(BULK_PORT), "-P4", "-n", f"{megabytes}M")
+
+
+def serve_redis(network: Network, home: Path) -> None:
+    """Start a Redis that writes nothing to disk at the server's end; return when it listens."""
+    options = ("--port", str(REDIS_PORT), "--bind", End.SERVER.ipv4, "--save", "", "--dir", str(home))
+    network.start(End.SERVER, "redis-server", *options, "--protected-mode", "no")
+    wait_for(network, REDIS_PORT)
+
+
+def command(network: Network, connections: int, commands: int) -> None:
+    """Send so many commands of each kind to Redis; every kind has connections of its own."""
+    server = ("-h", End.SERVER.ipv4, "-p", str(REDIS_PORT))
+    shape = ("-c", str(connections), "-n", str(commands), "-d", "120", "-r", "5000", "-q")
+    network.run(End.CLIENT, "redis-benchmark", *server, *shape, "-t", "set,get,incr,lpush,hset,mset")
+
+
+def serve_dns(network: Network, home: Path) -> None:
+    """Start dnsmasq with an address for every name at the server's end; return when it listens."""
+    options = ("--no-resolv", "--no-hosts", "--conf-file=/dev/null", f"--pid-file={home / 'dnsmasq.pid'}")
+    names = ("--address=/shop.test/10.1.2.3", "--address=/shop.test/fd00::3", "--txt-record=shop.test,v=1")
+    bind = ("--bind-interfaces", f"--listen-address={End.SERVER.ipv4}", f"--port={DNS_PORT}", "--user=root")
+    network.start(End.SERVER, "dnsmasq", "--keep-in-foreground", *options, *names, *bind)
+    wait_for(network, DNS_PORT)
+
+
+def resolve(network: Network, home: Path, questions: int) -> None:
+    """Ask so many questions one after the other, each from a port of its own, as dig does."""
+    kinds = ("A", "AAAA", "A", "TXT")
+    batch = home / "questions"
+    batch.write_text("".join(f"host{index % 997}.shop.test {kinds[index % 4]}\n" for index in range(questions)))
+    shape = (f"@{End.SERVER.ipv4}", "-p", str(DNS_PORT), "+tries=1", "+time=1", "+noall")
+    network.run(End.CLIENT, "dig", *shape, "-f", str(batch))
 
 
 def _write_documents(www: Path) -> None:

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from pysniff.entry import Endpoint as Endpoint
     from pysniff.entry import Entry as Entry
     from pysniff.errors import PysniffError as PysniffError
+    from pysniff.kfl.filter import Filter as Filter
+    from pysniff.kfl.variables import compile as compile
     from pysniff.message import Fault as Fault
     from pysniff.packet import Packet as Packet
     from pysniff.reading import Entries as Entries
     from pysniff.reading import read as read
     from pysniff.reading import sniff as sniff
     from pysniff.sniffer import Sniffer as Sniffer
+    from pysniff.store import Store as Store
 
 _HOME = {
     "Dissector": "dissector",
@@ -24,9 +27,12 @@ _HOME = {
     "Entries": "reading",
     "Entry": "entry",
     "Fault": "message",
+    "Filter": "kfl.filter",
     "Packet": "packet",
     "PysniffError": "errors",
     "Sniffer": "sniffer",
+    "Store": "store",
+    "compile": "kfl.variables",
     "read": "reading",
     "sniff": "reading",
 }

@@ -64,7 +64,7 @@ class Conversation:
     __slots__ = (
         "flow", "halves", "pairs", "quiet", "mark", "closed",
         "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_alarm",
-        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved",
+        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved", "_promised",
     )  # fmt: skip
 
     def __init__(self, core: Core, flow: Flow, halves: tuple[Half, Half], *, oriented: bool, midstream: bool) -> None:
@@ -87,10 +87,46 @@ class Conversation:
         self._unknown: Unrecognised | None = None
         self._faults: tuple[Fault, ...] = ()  # of that
         self._conflicts = [0, 0]
+        self._promised: type[Dissector] | None = None
         self._moved = True  # messages need their positions moved or a fault added
         core.ledger.conversations += 1
         core.ledger.conversations_open += 1
         self._connect()
+
+    def promise(self, protocol: str, state: bytes = b"", at: int = 0) -> None:
+        """It spoke this before, "" for nobody knows what; joined in the middle, the bytes to come cannot say.
+
+        `state`: as Dissector.remember() gave it there, or empty: nothing is lost then, where it fits.
+        """
+        promised = self._core.named(protocol, self.flow.transport) if protocol else None
+        forced = self._forced()
+        if promised is not None and (forced is None or forced.dissector is promised):
+            if state and self._recall(promised, state, at):
+                return
+            self._promised = promised
+        if protocol and self.flow.transport == "tcp":  # what stays unrecognised begins here, not where the flow did
+            self._base = [half.offset() for half in self.halves]
+
+    def remember(self) -> tuple[str, bytes] | None:
+        """For promise(): what it speaks, and what it takes to go on from here; None where nothing does."""
+        dissector = self._dissector
+        try:
+            state = None if dissector is None else dissector.remember()
+        except Exception:
+            self._core.ledger.dissector_errors += 1
+            return None
+        return None if dissector is None or state is None else (dissector.protocol, state)
+
+    def settled(self, before: int) -> bool:
+        """Whether nothing that began up to that time can become an entry any more, or another one than it is."""
+        dissector = self._dissector
+        if dissector is None or any(request.first <= before for request in self.pairs.waiting()):
+            return False
+        try:
+            begun = list(dissector.open())
+        except Exception:
+            return False
+        return all(message.first > before for message in begun) and (bool(begun) or not any(self._unclaimed()))
 
     def feed(self, side: Side, data: bytes, at: int) -> None:
         """The next bytes of one half, or one datagram."""
@@ -200,13 +236,41 @@ class Conversation:
             assert self._unknown is not None
             self._unknown.add(chunk.side, len(chunk.data), chunk.at)
             return
-        found = (self._forced() if not self._stages else None) or detection.add(chunk)
+        found = (self._forced() if not self._stages else None) or self._remembered() or detection.add(chunk)
         if found is not None and not detection.chunks:  # decode_as did not look at the bytes
             detection.chunks.append(chunk)
         if found is not None:
             self._start(found, detection)
         elif detection.exhausted:
             self._give_up()
+
+    def _remembered(self) -> Found | None:
+        """What promise() said; once."""
+        promised, self._promised = self._promised, None
+        if promised is None:
+            return None
+        self._core.ledger.resumed_blind += promised.remembers
+        return Found(promised, lost=(CLIENT, SERVER))
+
+    def _recall(self, promised: type[Dissector], state: bytes, at: int) -> bool:
+        """Go on from a state, before anything is fed; whether it fitted."""
+        detection = self._detection
+        try:
+            dissector = self._dissector = promised(self._core.limits)
+            outputs = [*dissector.begin(self._context(at))]
+            is_whole = dissector.recall(state)
+        except Exception as problem:
+            self._dissector = None
+            self._core.ledger.dissector_errors += not isinstance(problem, Malformed)
+            return False
+        assert detection is not None and not outputs
+        self._detection = None
+        self._rebase()
+        self._connect()
+        self._core.ledger.recalled_bytes += sum(self._unclaimed())
+        self._core.ledger.resumed_blind += not is_whole
+        self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
+        return True
 
     def _forced(self) -> Found | None:
         """What decode_as says about the ports."""
@@ -347,14 +411,16 @@ class Conversation:
                 self._run(partial(self._dissector.close, side, at), at)
 
     def _fail(self, reason: str) -> None:
-        """The dissector cannot go on; a later chunk may begin with a message again."""
+        """The dissector cannot go on; a later chunk may begin with a message of its protocol again."""
+        protocol = type(self._dissector) if self._dissector is not None else None
         self._leave(reason or "malformed")
         # Who forces a protocol shall see that it does not fit.
         self._stages += _STAGES if self._forced() is not None else 1
         fault = Fault("malformed", reason)
         if fault not in self._faults:
             self._faults += (fault,)
-        self._seek(midstream=True)
+        # Of its own only: what a conversation began as is what a store may take it for.
+        self._seek(midstream=True, only=protocol)
         for side in Side:
             self._lost(side)
         if self._stages >= _STAGES:
@@ -369,9 +435,9 @@ class Conversation:
         self._seek(midstream=True)
         self._give_up()
 
-    def _seek(self, left: tuple[int, int] = (0, 0), *, midstream: bool) -> None:
+    def _seek(self, left: tuple[int, int] = (0, 0), *, midstream: bool, only: type[Dissector] | None = None) -> None:
         """Find out anew what this is; `left` as of _rebase()."""
-        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=midstream)
+        self._detection = Detection(self._core, self.flow.transport, oriented=True, midstream=midstream, only=only)
         self._rebase(left)
 
     def _unclaimed(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pysniff.entry import Entry, Refine
 from pysniff.ledger import Ledger
 from pysniff.limits import Limits
 from pysniff.refinement import Refinement, Refiner
+from pysniff.resumption import Absent, Resumption
 
 
 class Core:
@@ -26,6 +27,8 @@ class Core:
         "refine",
         "memories",
         "decode_as",
+        "resumed",
+        "left_out",
         "node",
         "capture_source",
     )
@@ -53,6 +56,10 @@ class Core:
         }
         self.memories: dict[str, dict[Hashable, Any]] = {}  # by protocol: what its dissectors remember together
         self.decode_as = decode_as
+        # By transport and key, both ways: conversations that go on when their next packet comes.
+        self.resumed: dict[tuple[str, bytes], Resumption] = {}
+        # By stream and part of it: what of a conversation nobody recognises was not kept (Sniffer.left_out).
+        self.left_out: dict[str, dict[int, tuple[Absent, Absent]]] = {}
         self.node = node
         self.capture_source = capture_source
 

@@ -43,14 +43,22 @@ class Detection:
         "_ledger", "_limits", "_candidates", "_longest", "_midstream", "_heads", "_unsure", "_asked",
     )  # fmt: skip
 
-    def __init__(self, core: Core, transport: str, *, oriented: bool, midstream: bool) -> None:
+    def __init__(
+        self,
+        core: Core,
+        transport: str,
+        *,
+        oriented: bool,
+        midstream: bool,
+        only: type[Dissector] | None = None,
+    ) -> None:
         self.chunks: list[Chunk] = []
         self.seen = (Transfer(transport, CLIENT), Transfer(transport, SERVER))
         self.dropped = [0, 0]
         self.exhausted = False
         self._ledger = core.ledger
         self._limits = core.limits
-        self._candidates = core.dissectors[transport]
+        self._candidates = core.dissectors[transport] if only is None else (only,)
         self._longest = core.limits.detect_bytes * max([one.patience for one in self._candidates], default=1)
         self.oriented = oriented
         self._midstream = midstream

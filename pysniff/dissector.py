@@ -6,14 +6,17 @@ Every byte that feed() takes comes back: in a Message, an Undecoded or an Overhe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message, Side
+
+if TYPE_CHECKING:
+    from pysniff.kfl.schema import Variable
 
 
 class Match(Enum):
@@ -88,6 +91,15 @@ class Dissector(ABC):
     transport: ClassVar[str] = "tcp"
     # How many times Limits.detect_bytes match() may need of a half.
     patience: ClassVar[int] = 1
+    # What filters may name of its messages; the protocol's name is a flag anyway.
+    variables: ClassVar[Sequence[Variable]] = ()
+    # The protocols of its messages, where it is not its own name alone.
+    gives: ClassVar[tuple[str, ...]] = ()
+    # Words on the wire without which it never gives a Switch: a store takes what has none for what it began as.
+    turns: ClassVar[tuple[bytes, ...]] = ()
+
+    # Whether what comes later cannot be read without what came before: then it has remember() and recall().
+    remembers: ClassVar[bool] = False
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.limits = limits
@@ -100,6 +112,11 @@ class Dissector(ABC):
         Called again with more bytes while the answer is UNSURE, and with the halves swapped where
         nobody knows who the client is: YES must hold for one way round only.
         """
+
+    @classmethod
+    def turned(cls, data: bytes) -> str:
+        """The protocol that a conversation may go on in, by a packet's payload with one of `turns`; "" for any."""
+        return ""
 
     def begin(self, context: Context) -> Iterable[Output]:
         """Called once, before anything is fed."""
@@ -129,6 +146,19 @@ class Dissector(ABC):
     def open(self) -> Iterable[Message]:
         """Messages that have begun and not ended, as they are now: copies, which later feeding leaves alone."""
         return ()
+
+    def remember(self) -> bytes | None:
+        """What it takes to go on from here, with both halves, where everything before is gone; None where that is
+        nothing, or too much."""
+        return None
+
+    def recall(self, state: bytes) -> bool:
+        """Go on from there: called behind begin(), once, before anything is fed; bytes that the state holds are
+        pending() then, and lie before position 0. Whether nothing is missing that was known at the beginning.
+
+        Raises Malformed for bytes that remember() did not give, as files may be anybody's; it is not used then.
+        """
+        raise Malformed("nothing was remembered")
 
     @abstractmethod
     def pending(self, side: Side) -> int:

@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, NamedTuple
 
 from pysniff.limits import MIB, SECOND
-from pysniff.message import Fault, Message, Role
+from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
 
 SCHEMA = 1
 Refine = Callable[[Message | None, Message | None], tuple[Message | None, Message | None]]
@@ -140,6 +140,16 @@ class Entry:
             self._settle()
         return self._response
 
+    @property
+    def carried_request(self) -> Message | None:
+        """The request, perhaps not refined yet: cheaper, for whom what a refinement leaves as it is will do."""
+        return self._request
+
+    @property
+    def carried_response(self) -> Message | None:
+        """The response in the same way."""
+        return self._response
+
     def _settle(self) -> None:
         """Let a refinement have its say; it depends on the two messages alone, so it does not matter when."""
         refine, self._refine = self._refine, None
@@ -210,6 +220,16 @@ class Entry:
     def dst(self) -> Endpoint:
         """The server."""
         return self._flow.ends[1]
+
+    @property
+    def sender_key(self) -> bytes:
+        """Addresses and ports of the conversation's first packet, as Segment.key has them."""
+        return self._flow.key
+
+    @property
+    def first_side(self) -> Side:
+        """Who sent that packet."""
+        return SERVER if self._flow.flipped else CLIENT
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -45,9 +45,25 @@ FILTER_HINT = "write it as for tcpdump: tcp port 80; see man pcap-filter"
 
 
 class FilterError(PysniffError):
-    """A capture filter that does not compile."""
+    """A capture or display filter that does not compile.
+
+    Of a display filter: `line` and `column` from 1, and `excerpt`, two lines, that of the filter and a caret under
+    the column; 0 and "" where there is none.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "", line: int = 0, column: int = 0, excerpt: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+
+class NotFoundError(PysniffError, LookupError):
+    """An entry or a connection that a store does not hold, or no more."""
+
+    exit_code = 3
 
 
 class PrivilegeError(CaptureError):

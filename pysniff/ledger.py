@@ -31,10 +31,15 @@ EQUATIONS = (
         ("tcp_bytes",),
         ("tcp_in_order", "duplicate_bytes", "skipped_bytes", "held_bytes", "discarded"),
     ),
+    Equation(
+        "every packet for the store was written, left out, dropped for a reason, or waits",
+        ("store_packets",),
+        ("store_written", "store_cut", "store_queue_full", "store_disk_full", "store_waiting"),
+    ),
     Equation("every UDP payload byte went on or was skipped", ("udp_bytes",), ("udp_delivered", "udp_skipped_bytes")),
     Equation(
         "every byte that went on is in an entry, in a reason, or waits",
-        ("tcp_in_order", "udp_delivered"),
+        ("tcp_in_order", "udp_delivered", "recalled_bytes"),
         ("entry_bytes", "overhead_bytes", "unrecognised_bytes", "undecoded", "pending_bytes", "waiting_bytes"),
     ),
     Equation("every gap was told to a conversation", ("gap_bytes",), ("gap_dissected", "gap_unrecognised")),
@@ -68,11 +73,18 @@ _NOTES = (
     "open_entries",
     "dissector_errors",
     "snapped_bytes",
+    "not_matching",
+    "filter_errors",
+    "store_evicted",
+    "store_unread",
+    "pruned_packets",
+    "resumed_blind",
 )
 
 _LOST = (
     "kernel_dropped", "interface_dropped", "recorded_drops", "fragments_expired", "fragments_evicted", "gap_bytes",
     "snapped_bytes", "malformed", "discarded", "undecoded", "dissector_errors",
+    "store_queue_full", "store_disk_full", "store_unread",
 )  # fmt: skip
 
 
@@ -135,6 +147,19 @@ class Ledger:
     half_open_evicted: int
     half_open_waiting: int
     dissector_errors: int
+    store_packets: int
+    store_written: int
+    store_cut: int
+    store_queue_full: int
+    store_disk_full: int
+    store_waiting: int
+    store_evicted: int
+    store_unread: int
+    pruned_packets: int
+    recalled_bytes: int
+    resumed_blind: int
+    not_matching: int
+    filter_errors: int
 
     __slots__ = _COUNTS + _NOTES
 
@@ -170,6 +195,8 @@ class Ledger:
 
     def lines(self) -> list[str]:
         """The account for people: what came, where it went, what is missing."""
+        if self.store_packets and not self.packets:
+            return [self._store_line(), self._lost_line(), *self._imbalance_lines()]
         lines = [
             f"packets   {self.packets:,} received ({self.packet_bytes:,} bytes): "
             f"{self.tcp_packets:,} TCP, {self.udp_packets:,} UDP"
@@ -189,6 +216,27 @@ class Ledger:
             f"{self.unrequested:,} responses without request, {self.alone:,} alone, "
             f"{self.unrecognised:,} not recognised",
         ]
+        if self.not_matching or self.filter_errors:
+            failed = _unless_zero(self.filter_errors, "of them because the filter failed on them")
+            lines.append(f"filter    {self.not_matching:,} entries did not match{failed}")
+        if self.store_packets:
+            lines.append(self._store_line())
+        if self.pruned_packets:
+            lines.append(f"pruned    {self.pruned_packets:,} packets that the index ruled out were not read")
+        return [*lines, self._lost_line(), *self._imbalance_lines()]
+
+    def _imbalance_lines(self) -> list[str]:
+        return [f"IMBALANCE {line}" for line in self.imbalances()]
+
+    def _store_line(self) -> str:
+        return (
+            f"store     {self.store_written:,} of {self.store_packets:,} packets written"
+            + _unless_zero(self.store_cut, "left out, of conversations that nobody recognises")
+            + _unless_zero(self.store_waiting, "waiting")
+            + _unless_zero(self.store_evicted, "dropped since for newer ones")
+        )
+
+    def _lost_line(self) -> str:
         lost = [
             f"{self.total(name):,} {words}"
             for name, words in (
@@ -201,12 +249,13 @@ class Ledger:
                 ("fragments_evicted", "fragments evicted"),
                 ("half_open_evicted", "half-open connections forgotten"),
                 ("dissector_errors", "dissector failures"),
+                ("store_queue_full", "packets that the disk was too slow for"),
+                ("store_disk_full", "packets that the disk had no room for"),
+                ("store_unread", "packets of the store that could not be read"),
             )
             if self.total(name)
         ]
-        lines.append("lost      " + (", ".join(lost) if lost else "nothing"))
-        lines += [f"IMBALANCE {line}" for line in self.imbalances()]
-        return lines
+        return "lost      " + (", ".join(lost) if lost else "nothing")
 
     def _reasons(self, words: str, name: str) -> str:
         reasons: dict[str, int] = getattr(self, name)

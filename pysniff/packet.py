@@ -5,6 +5,7 @@ A source delivers Blocks: one buffer and where its packets are. Nobody copies a 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -39,7 +40,7 @@ class Block:
     `time_at(data, start)` is its time. singles() takes those apart.
     """
 
-    __slots__ = ("data", "records", "linktype", "interface", "header", "time_at", "_sums")
+    __slots__ = ("data", "meta", "linktype", "interface", "header", "time_at", "_records", "_sums")
 
     PADDING = 96
 
@@ -54,12 +55,31 @@ class Block:
         sums: tuple[int, int] | None = None,
     ) -> None:
         self.data = data
-        self.records = records
+        self.meta = b""
+        self._records: list[tuple[int, int, int, int]] | None = records
         self.linktype = linktype
         self.interface = interface
         self.header = header
         self.time_at = time_at
         self._sums = sums  # packets and their captured bytes, where the reader knows already
+
+    @classmethod
+    def captured_live(cls, data: bytes, meta: bytes, linktype: int, interface: str) -> Block:
+        """Of what libpcap gave: `data` without padding, and in `meta` four 32-bit numbers a packet: seconds,
+        microseconds, first byte, length. Packets follow one another without gaps. `records` is made when asked for.
+        """
+        block = cls(data + bytes(cls.PADDING), [], linktype, interface, sums=(len(meta) // 16, len(data)))
+        block.meta, block._records = meta, None
+        return block
+
+    @property
+    def records(self) -> list[tuple[int, int, int, int]]:
+        if self._records is None:
+            self._records = [
+                (seconds * 1_000_000_000 + micros * 1000, start, start + size, size)
+                for seconds, micros, start, size in struct.iter_unpack("=IIII", self.meta)
+            ]
+        return self._records
 
     @classmethod
     def of(cls, packet: Packet) -> Block:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from contextlib import ExitStack
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pysniff.descriptors import Paths, schemas
 from pysniff.entry import Entry
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from pysniff.capture.dumpcap import Dumpcap
     from pysniff.capture.files import CaptureFile
     from pysniff.capture.live import Live
-    from pysniff.capture.writer import Writer
+    from pysniff.kfl.filter import Filter
+
+
+class Taker(Protocol):
+    """Who takes packets on their way: a Writer, a store's Recorder."""
+
+    def write(self, block: Block) -> None: ...
+
 
 Progress = Callable[[int, int | None], None]
 DecodeAs = Mapping[tuple[str, int], str]
@@ -32,28 +39,31 @@ DecodeAs = Mapping[tuple[str, int], str]
 
 def read(
     *paths: str | os.PathLike[str],
+    filter: str | Filter = "",
     bpf: str = "",
     follow: bool = False,
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
     limits: Limits = DEFAULT,
-    write: Writer | None = None,
+    write: Taker | None = None,
     progress: Progress | None = None,
 ) -> Entries:
     """Entries of capture files, several merged by time; "-" is standard input.
 
-    `bpf`: a capture filter. `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`:
-    files with protobuf descriptor sets.
+    `filter`: a display filter; entries that do not match are counted, not given. `bpf`: a capture filter.
+    `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`: files with protobuf
+    descriptor sets.
     `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
-    Raises FileError at once, FilterError with the first packet (whether a filter makes sense depends on the link
-    type), and ReadError after the last good entry of a damaged file.
+    Raises FileError and a display filter's FilterError at once, a capture filter's with the first packet (whether it
+    makes sense depends on the link type), and ReadError after the last good entry of a damaged file.
     """
     from pysniff.capture.files import open_capture
 
     if not paths:
         raise TypeError("read() needs at least one path")
     names = schemas(proto)
+    wanted = _compiled(filter)
     stack = ExitStack()
     try:
         # Only the Sniffer knows what to do with runs.
@@ -64,41 +74,62 @@ def read(
         raise
     packets = _Files(files, progress)
     sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="file")
-    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write))
+    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted)
 
 
 def sniff(
     *interfaces: str,
+    filter: str | Filter = "",
     bpf: str = "",
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
     limits: Limits = DEFAULT,
-    write: Writer | None = None,
+    write: Taker | None = None,
 ) -> Entries:
     """Entries from interfaces, as they happen; without a name, from every interface that is up.
 
-    `duration`: seconds on the clock; otherwise until close(). `proto`: files with protobuf descriptor sets. Raises
-    CaptureError, PrivilegeError, FilterError or FileError.
+    `filter`: a display filter. `duration`: seconds on the clock; otherwise until close(). `proto`: files with
+    protobuf descriptor sets. Raises CaptureError, PrivilegeError, FilterError or FileError.
     """
     from pysniff.capture.live import open_live
 
     names = schemas(proto)
+    wanted = _compiled(filter)
     stack = ExitStack()
     live = open_live(interfaces, bpf)
     stack.enter_context(live)
     sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="libpcap")
-    return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write))
+    return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write), wanted)
+
+
+def _compiled(filter: str | Filter) -> Filter | None:
+    """None for the filter that everything matches."""
+    if isinstance(filter, str):
+        if not filter.strip():
+            return None
+        from pysniff.kfl.variables import compile
+
+        filter = compile(filter)
+    return None if filter.tree is None else filter
 
 
 class Entries:
     """Entries as they complete: an iterator, also asynchronous, and a context manager that ends the capture."""
 
-    def __init__(self, sniffer: Sniffer, packets: _Files | _Interfaces, stack: ExitStack, chosen: _Chosen) -> None:
+    def __init__(
+        self,
+        sniffer: Sniffer,
+        packets: _Files | _Interfaces,
+        stack: ExitStack,
+        chosen: _Chosen,
+        filter: Filter | None = None,
+    ) -> None:
         self._sniffer = sniffer
         self._packets = packets
         self._stack = stack
         self._chosen = chosen
+        self._filter = filter
         self._stopped = False
         self._batches = self._run()
         self._entries = (entry for batch in self._batches for entry in batch)
@@ -190,24 +221,36 @@ class Entries:
                     else:
                         block = chosen.of(item, sniffer)
                         entries = sniffer.feed_block(block) if block.records else []
-                    if entries:
-                        yield entries
+                    if entries and (wanted := self._matching(entries)):
+                        yield wanted
                     if (self._stopped and isinstance(self._packets, _Files)) or chosen.over:
                         break
             except (ReadError, CaptureError) as error:
                 failure = error  # what was good before it comes first
             entries = sniffer.close()
             self._packets.account(sniffer.ledger)
-            if entries:
-                yield entries
+            if entries and (wanted := self._matching(entries)):
+                yield wanted
         if failure is not None:
             raise failure
+
+    def _matching(self, entries: list[Entry]) -> list[Entry]:
+        """Those that the display filter lets through; the ledger has the others."""
+        filter = self._filter
+        if filter is None:
+            return entries
+        failed = filter.errors
+        wanted = [entry for entry in entries if filter.matches(entry)]
+        ledger = self._sniffer.ledger
+        ledger.filter_errors += filter.errors - failed
+        ledger.not_matching += len(entries) - len(wanted)
+        return wanted
 
 
 class _Chosen:
     """Which packets are dissected: by capture filter and time; they are written on the way."""
 
-    def __init__(self, bpf: str, duration: float | None, write: Writer | None) -> None:
+    def __init__(self, bpf: str, duration: float | None, write: Taker | None) -> None:
         self._bpf = bpf
         self._programs: dict[int, Program] = {}
         self._duration = None if duration is None else int(duration * SECOND)

@@ -60,6 +60,7 @@ class Half:
         "side", "receive", "ready", "next", "recent", "skipping", "packets", "bytes", "first", "last",
         "conversation", "peer", "base", "ended",
         "_core", "_held", "_held_bytes", "_anchor", "_far", "_longest", "_count", "_alarm", "_hole_at", "_acked",
+        "_wrapped",
     )  # fmt: skip
 
     conversation: Conversation | None  # None once the connection is over
@@ -71,6 +72,7 @@ class Half:
         self.ready = SLOW
         self.next = UNKNOWN
         self.base = 0  # sequence number of the first byte
+        self._wrapped = 0  # how much of the half came before the 4 GiB it was joined in
         self.recent = b""  # the last bytes delivered, which end at `next`
         self.skipping = False
         self.packets = 0
@@ -103,14 +105,16 @@ class Half:
         self.ready = SLOW
 
     def offset(self) -> int:
-        """Modulo 4 GiB."""
-        return 0 if self.next == UNKNOWN else (self.next - self.base) & _MASK
+        """Modulo 4 GiB, counted from where it was joined."""
+        return 0 if self.next == UNKNOWN else ((self.next - self.base) & _MASK) + self._wrapped
 
     # Segments
 
-    def start(self, seq: int) -> None:
-        """The first byte has this sequence number."""
-        self.next = self.base = seq
+    def start(self, seq: int, before: int = 0) -> None:
+        """The first byte that is due has this sequence number, and `before` bytes came already."""
+        self.next = seq
+        self.base = (seq - before) & _MASK
+        self._wrapped = before & ~_MASK
         self.settle()
 
     def segment(self, seq: int, data: bytes, fin: bool, ack: int, at: int) -> None:
@@ -125,6 +129,11 @@ class Half:
             self._deliver(data, ack, at)
         if fin:
             self._end(at)
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes wait for others."""
+        return bool(self._held)
 
     def begins(self, first: int) -> bool:
         """Whether what waits begins with this sequence number."""

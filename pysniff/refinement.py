@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pysniff.ledger import Ledger
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message
 from pysniff.protobuf.schema import NOTHING, Schemas
+
+if TYPE_CHECKING:
+    from pysniff.kfl.schema import Variable
 
 
 class Refinement(ABC):
@@ -22,6 +25,8 @@ class Refinement(ABC):
     refines: ClassVar[str]
     # A word that the head of the one or the other message mentions; only such are asked about.
     mark: ClassVar[bytes]
+    # What filters may name of them, as of a Dissector.
+    variables: ClassVar[Sequence[Variable]] = ()
 
     def __init__(self, limits: Limits = DEFAULT, schemas: Schemas = NOTHING) -> None:
         self.limits = limits
@@ -29,7 +34,10 @@ class Refinement(ABC):
 
     @abstractmethod
     def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
-        """The two as this protocol sees them, None where they are not its own; one of them may be missing."""
+        """The two as this protocol sees them, None where they are not its own; one of them may be missing.
+
+        They still are messages of the protocol that is refined, and say of it what they said before.
+        """
 
 
 class Refiner:

@@ -17,8 +17,9 @@ from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.packet import Block, Datagram, Packet, Segment
 from pysniff.protobuf.schema import NOTHING, Schemas
 from pysniff.reassembly import COUNTED
+from pysniff.resumption import Absent, Resumption
 from pysniff.shapes import PAYLOAD, plain_datagram, shape_of
-from pysniff.tcp import IDLE_CHECK, Connections
+from pysniff.tcp import IDLE_CHECK, Connections, reverse
 from pysniff.udp import Exchanges
 
 
@@ -70,6 +71,33 @@ class Sniffer:
         """As feed(), for a block: the fast way."""
         self._receive(block)
         return self._taken()
+
+    def resume(self, resumption: Resumption) -> None:
+        """Let a conversation go on, under its name, when its next packet comes; one that is open does so anyway."""
+        half = self._tcp.halves.get(resumption.key) if resumption.transport == "tcp" else None
+        if half is not None and half.conversation is not None:
+            return
+        for key in (resumption.key, reverse(resumption.key)):
+            self._core.resumed[resumption.transport, key] = resumption
+
+    def remember(self) -> list[Resumption]:
+        """For resume(), in another Sniffer: open conversations that cannot be read on without what came before."""
+        return list(self._tcp.remember())
+
+    def settled(self, before: int) -> bool:
+        """Whether every exchange that began up to that time is in an entry, closed."""
+        return all(
+            conversation.flow.first > before or conversation.settled(before)
+            for conversation in (*self._tcp.open(), *self._udp.open())
+        )
+
+    def left_out(self, stream: str, part: int, ends: tuple[Absent, Absent]) -> None:
+        """Know of packets that were not kept, of a conversation that nobody recognises: its entry counts them.
+
+        `ends`: of the sender of its first payload, and of the other; told again for the same `part`, they replace
+        what was told before.
+        """
+        self._core.left_out.setdefault(stream, {})[part] = ends
 
     def filtered(self, packets: int) -> None:
         """Count packets that a capture filter kept away from here."""

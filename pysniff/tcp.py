@@ -16,6 +16,7 @@ from pysniff.limits import SECOND
 from pysniff.message import CLIENT, SERVER
 from pysniff.packet import ACK, FIN, RST, SYN
 from pysniff.reassembly import NO_ACK, UNKNOWN, Half
+from pysniff.resumption import Resumption
 
 _MASK = 0xFFFFFFFF
 
@@ -110,6 +111,19 @@ class Connections:
     def open(self) -> Iterator[Conversation]:
         return iter(self._open)
 
+    def remember(self) -> Iterator[Resumption]:
+        """What it takes to go on with each connection where everything before is gone; of those where that is little,
+        and nothing that came is waited with."""
+        for conversation, key in self._open.items():
+            half, flow = self.halves[key], conversation.flow
+            if half.holds or half.peer.holds or (told := conversation.remember()) is None:
+                continue
+            halves = (half, half.peer)
+            due = [None if one.next == UNKNOWN else one.next for one in halves]
+            offsets = (half.offset(), half.peer.offset())
+            client = int(flow.flipped)
+            yield Resumption("tcp", key, flow.first, flow.seq, client, (due[0], due[1]), offsets, *told)
+
     def half_open(self) -> int:
         """SYNs remembered now."""
         return len(self._syns)
@@ -176,6 +190,10 @@ class Connections:
         if len(self._open) >= core.limits.conversations:
             self._evict(at)
         back = reverse(key)
+        resumption = core.resumed.pop(("tcp", key), None)
+        if resumption is not None:
+            del core.resumed["tcp", back]
+            return self._resume(resumption, key == resumption.key, at)
         mine, theirs = self._use_syn(key), self._use_syn(back)
         half, peer = Half(core, CLIENT), Half(core, SERVER)
         half.peer, peer.peer = peer, half
@@ -199,9 +217,30 @@ class Connections:
             peer.start(theirs[0])
         elif mine is not None and flags & ACK:
             peer.start(ack)
+        return self._add(conversation, key, half)
+
+    def _resume(self, resumption: Resumption, leads: bool, at: int) -> Half:
+        """A connection whose beginning is gone; whether its next packet goes as its key says."""
+        core = self._core
+        flow = Flow("tcp", resumption.key, resumption.first, core.node, core.capture_source, resumption.seq)
+        flow.flipped = resumption.client == 1
+        ends = Half(core, SERVER if flow.flipped else CLIENT), Half(core, CLIENT if flow.flipped else SERVER)
+        ends[0].peer, ends[1].peer = ends[1], ends[0]
+        oriented = resumption.client is not None
+        halves = (ends[1], ends[0]) if flow.flipped else ends
+        conversation = Conversation(core, flow, halves, oriented=oriented, midstream=True)
+        for half, due, before in zip(ends, resumption.due, resumption.offsets, strict=True):
+            half.conversation = conversation
+            if due is not None:
+                half.start(due, before)
+        conversation.promise(resumption.protocol, resumption.state, at)
+        half = self._add(conversation, resumption.key, ends[0])
+        return half if leads else half.peer
+
+    def _add(self, conversation: Conversation, key: bytes, half: Half) -> Half:
         self._open[conversation] = key
         self.halves[key] = half
-        self.halves[back] = peer
+        self.halves[reverse(key)] = half.peer
         return half
 
     def _evict(self, at: int) -> None:

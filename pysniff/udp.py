@@ -59,11 +59,11 @@ class Direction:
 class Exchanges:
     """All UDP conversations, by key."""
 
-    __slots__ = ("_core", "_directions", "_open")
+    __slots__ = ("_core", "directions", "_open")
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._directions: dict[bytes, Direction] = {}
+        self.directions: dict[bytes, Direction] = {}
         self._open: OrderedDict[Conversation, bytes] = OrderedDict()
 
     def datagram(self, key: bytes, payload: bytes, missing: int, at: int) -> None:
@@ -71,7 +71,7 @@ class Exchanges:
         ledger = self._core.ledger
         ledger.udp_bytes += len(payload)
         ledger.snapped_bytes += missing
-        direction = self._directions.get(key) or self._begin(key, at)
+        direction = self.directions.get(key) or self._begin(key, at)
         if direction.take(payload, at):
             ledger.udp_skipped_bytes += len(payload)
         else:
@@ -100,18 +100,31 @@ class Exchanges:
         core = self._core
         if len(self._open) >= core.limits.conversations:
             self._end(next(iter(self._open)), at, "evicted")
-        there, back = Direction(CLIENT), Direction(SERVER)
-        flow = Flow("udp", key, at, core.node, core.capture_source)
-        conversation = Conversation(core, flow, (there, back), oriented=False, midstream=True)
+        resumption = core.resumed.pop(("udp", key), None)
+        if resumption is not None:
+            core.resumed.pop(("udp", reverse(key)), None)
+            self._add(resumption.key, resumption.first, resumption.client, resumption.protocol)
+        else:
+            self._add(key, at, None, "")
+        return self.directions[key]
+
+    def _add(self, key: bytes, first: int, client: int | None, protocol: str) -> None:
+        """`client` and `protocol` as of Resumption."""
+        core = self._core
+        flow = Flow("udp", key, first, core.node, core.capture_source)
+        flow.flipped = client == 1
+        there, back = Direction(SERVER if flow.flipped else CLIENT), Direction(CLIENT if flow.flipped else SERVER)
+        halves = (back, there) if flow.flipped else (there, back)
+        conversation = Conversation(core, flow, halves, oriented=client is not None, midstream=True)
+        conversation.promise(protocol)
         there.conversation = back.conversation = conversation
         self._open[conversation] = key
         # A sender that is its own receiver has one direction.
-        self._directions[reverse(key)] = back
-        self._directions[key] = there
-        return there
+        self.directions[reverse(key)] = back
+        self.directions[key] = there
 
     def _end(self, conversation: Conversation, at: int, reason: str) -> None:
         key = self._open.pop(conversation)
-        self._directions.pop(key, None)
-        self._directions.pop(reverse(key), None)
+        self.directions.pop(key, None)
+        self.directions.pop(reverse(key), None)
         conversation.close(at, reason)

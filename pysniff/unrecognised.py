@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pysniff.core import Core
 from pysniff.entry import Entry, Flow
 from pysniff.message import Fault, Message, Role, Side
+from pysniff.resumption import Absent
 
 
 class Transfer(Message):
@@ -85,6 +86,8 @@ class Unrecognised:
         for seen, half in zip(self._seen, halves, strict=True):
             part = seen.copy(())
             part.add(half.packets, half.bytes, half.first, half.last)
+            for absent in self._absent(seen.side) if state == "closed" else ():
+                part.add(absent.packets, absent.bytes, absent.last, max(absent.last, part.last))
             parts.append(part if part.packets else None)
         request, response = parts
         message = request or response
@@ -98,3 +101,10 @@ class Unrecognised:
         else:
             ledger.open_entries += 1
         self._core.entries.append(Entry(self._flow, request, response, state))
+
+    def _absent(self, side: Side) -> list[Absent]:
+        """What was not kept of a half."""
+        if not self._core.left_out:
+            return []
+        end = int(side) ^ self._flow.flipped
+        return [ends[end] for ends in self._core.left_out.get(self._flow.name, {}).values()]

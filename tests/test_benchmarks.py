@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import captures, half_open, measure, network
+from benchmarks import captures, half_open, measure, network, store_capture, store_traffic
 from benchmarks.measure import Samples
 from benchmarks.recipes import RECIPES
 from benchmarks.report import Ratio, Row, Section
@@ -34,6 +34,8 @@ def row(ours: float, peer: float, ratio: Ratio, goal: float) -> Row:
         (1.6, 1.0, Ratio.AT_MOST, 1.5, False),
         (50.0, 100.0, Ratio.AT_LEAST, 0.5, True),
         (49.0, 100.0, Ratio.AT_LEAST, 0.5, False),
+        (0.0, 0.0, Ratio.AT_MOST, 0, True),
+        (1.0, 0.0, Ratio.AT_MOST, 0, False),
     ],
 )
 def test_a_goal_is_met_only_where_its_ratio_holds(
@@ -101,7 +103,7 @@ def test_contestants_take_turns_until_the_time_is_up() -> None:
     assert len(measure.interleave({"c": lambda: 1.0}, rounds=9, seconds=0)["c"].values) == 1
 
 
-@pytest.mark.parametrize("name", ["h2c", "grpc", "grpc-stream"])
+@pytest.mark.parametrize("name", ["h2c", "grpc", "grpc-stream", "redis", "dns"])
 def test_a_recipe_records_its_traffic(name: str, tmp_path: Path) -> None:
     if reason := captures.unavailable(name):
         pytest.skip(reason)
@@ -109,6 +111,52 @@ def test_a_recipe_records_its_traffic(name: str, tmp_path: Path) -> None:
     recorded = captures.record(RECIPES[name], 1, 16, path)
     assert recorded.dropped == 0
     assert recorded.captured == captures.size(path) > 8  # more than the handshake and the goodbye
+
+
+def test_an_hour_keeps_what_connections_say_in_their_order(flood: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = store_traffic.Scene("flood", 2000, (bytes((10, 20, 1, 9)),), 1, 60, lasting=1, port=9443)
+    monkeypatch.setattr(store_traffic, "SCENES", (scene,))
+    data = store_traffic.hour().read_bytes()
+    records = [data[begin:end] for begin, end in captures.records(data)]
+    assert len(records) == 2000
+    times = [int.from_bytes(one[:4], "little") * 10**6 + int.from_bytes(one[4:8], "little") for one in records]
+    assert times == sorted(times)
+    assert times[-1] - times[0] == store_traffic.HOUR - 1
+    assert [sum(one[16 + 47] == flags for one in records) for flags in (half_open.SYN, half_open.SYN_ACK)] == [
+        1000,
+        1000,
+    ]
+    port = (9443).to_bytes(2, "big")
+    assert all(port in (one[16 + 34 : 16 + 36], one[16 + 36 : 16 + 38]) for one in records)
+
+
+def test_other_addresses_keep_checksums_right() -> None:
+    client, server, elsewhere = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)), bytes((192, 168, 3, 4))
+    ip = bytes.fromhex("45000029 00004000 4006 0000") + client + server
+    tcp = bytes.fromhex("c001 1f40 00000001 00000002 5018 ffff 0000 0000") + b"x"
+
+    def checked(of: bytes, before: bytes = b"") -> int:
+        text = before + of + bytes(len(of) % 2)
+        total = sum(int.from_bytes(text[at : at + 2], "big") for at in range(0, len(text), 2))
+        return ~(total % 0xFFFF) & 0xFFFF
+
+    pseudo = bytes((0, 6)) + len(tcp).to_bytes(2, "big")
+    ip = ip[:10] + checked(ip).to_bytes(2, "big") + ip[12:]
+    tcp = tcp[:16] + checked(tcp, client + server + pseudo).to_bytes(2, "big") + tcp[18:]
+    frame = bytes(12) + b"\x08\x00" + ip + tcp
+    moved = store_traffic.Addresses(frame, elsewhere, server, 8001).of(frame)
+    assert moved[26:38] == elsewhere + server + bytes.fromhex("c001 1f41")
+    assert checked(moved[14:34]) == 0xFFFF  # nothing is left over
+    assert checked(moved[34:], moved[26:34] + pseudo) == 0xFFFF
+
+
+def test_prebuilt_blocks_are_what_the_capture_holds(flood: Path) -> None:
+    given = store_capture.blocks(flood, 1500)
+    assert [len(block) for block in given] == [1024, 476]
+    data = flood.read_bytes()
+    begin, end = next(captures.records(data))
+    time_ns, start, stop, _ = given[0].records[0]
+    assert (given[0].data[start:stop], time_ns) == (data[begin + 16 : end], 0)
 
 
 @pytest.mark.skipif(bool(network.missing("ping")), reason=network.missing("ping"))

@@ -574,7 +574,7 @@ def option_rows() -> list[str]:
     rows = []
     with sniff.make_context("sniff", [], resilient_parsing=True) as context:
         for param in sniff.get_params(context):
-            if isinstance(param, click.Option):
+            if isinstance(param, click.Option) and not param.hidden:
                 names = ", ".join(param.opts)
                 metavar = f" {param.metavar}" if param.metavar else ""
                 rows.append(f"| `{names}{metavar}` | {param.help} |")

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ wire = map(bytes.fromhex, json.load(sys.stdin))
 packets = [Packet(data, 10**18 + index * 10**6, len(data)) for index, data in enumerate(wire)]
 entries = sniffer.feed(packets) + sniffer.close()
 ledger = sniffer.ledger
+filters = [pysniff.compile(text) for text in sys.argv[1:]]
 json.dump(
     {
         "entries": [entry.to_dict() for entry in entries],
         "imbalances": ledger.imbalances(),
         "undecoded": ledger.undecoded,
+        "matching": [[filter.matches(entry) for entry in entries] for filter in filters],
     },
     sys.stdout,
 )
@@ -65,10 +68,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def sniff(installed: Path, *packets: bytes) -> dict[str, Any]:
+def sniff(installed: Path, *packets: bytes, filters: Sequence[str] = ()) -> dict[str, Any]:
     path = os.pathsep.join([str(installed), str(ROOT)])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", SCRIPT, *filters],
         input=json.dumps([packet.hex() for packet in packets]),
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
@@ -135,6 +138,16 @@ def test_the_installed_plugin_gives_entries(installed: Path) -> None:
     assert told(result) == [HELLO, COUNT]
     assert [entry["ok"] for entry in result["entries"]] == [True, False]
     assert result["imbalances"] == []
+
+
+def test_filters_name_its_protocol_and_its_variable(installed: Path) -> None:
+    talk = Talk()
+    talk.client(b"SAY hello\n")
+    talk.server(b"SAID hello\n")
+    talk.client(b"SAY count to ten\n")
+    talk.server(b"NO too tired\n")
+    result = sniff(installed, *talk.close(), filters=("parrot && !http", 'parrot_text.endsWith("to ten")'))
+    assert result["matching"] == [[True, True], [False, True]]
 
 
 def test_lines_cut_anywhere_give_the_same_entries(installed: Path) -> None:

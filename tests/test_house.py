@@ -20,6 +20,8 @@ DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "grpc_tools": "grpcio-tools",
+    "re2": "google-re2",
+    "cel_expr_python": "cel-expr-python",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from packets import ethernet, ethernet_udp, ip
 from shapes import netlink, netlink_message
 from test_conversations import Line, Lines, with_plugin
+from transcripts import GET7, H2, h2
 from wire import Watched
 
 import pysniff.core
@@ -26,8 +27,9 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100
 NOISE = bytes(range(128, 250))
 COUNTERS = sorted({name for equation in EQUATIONS for name in equation.left + equation.right})
-# Only a live capture has these; test_reading.py has one.
-LIVE = {"kernel_received", "kernel_dropped", "live_packets"}
+# Only a live capture has these; test_reading.py has one. And only a store: test_store_ledger.py.
+STORE = {name for name in COUNTERS if name.startswith("store_")}
+LIVE = {"kernel_received", "kernel_dropped", "live_packets"} | STORE
 # What goes down again, or is looked up when somebody asks: zero at the end.
 NOW = {"held_bytes", "pending_bytes", "waiting", "waiting_bytes", "conversations_open", "half_open_waiting"}
 
@@ -102,6 +104,7 @@ def everything(run: Run) -> None:
     calls(run)
     losses(run)
     leftovers(run)
+    resumed(run)
     not_tcp(run)
     run.wait(1)
     run.sniffer.close()
@@ -153,6 +156,16 @@ def leftovers(run: Run) -> None:
     run.wait(400)
     half = run.wire()
     half.see(*half.handshake()).client(GET, GET[:10])
+
+
+def resumed(run: Run) -> None:
+    """Somebody else knows how it began."""
+    wire, data = run.wire(), H2 + h2(1, 5, 1, GET7)
+    other = Sniffer(limits=LIMITS)
+    other.feed([*wire.handshake(), wire.send(CLIENT, data[:-5])])
+    for state in other.remember():
+        run.sniffer.resume(state)
+    wire.client(data[-5:])
 
 
 def not_tcp(run: Run) -> None:

@@ -246,15 +246,57 @@ def test_a_file_that_grows(shop: Path) -> None:
     entries.close()
 
 
+# Display filters
+
+
+def test_entries_that_do_not_match_are_counted_and_not_given(shop: Path) -> None:
+    with pysniff.read(shop, filter='path != "/2"') as entries:
+        assert summaries(entries) == [ALL[0], ALL[2]]
+    ledger = entries.ledger
+    assert (ledger.entries, ledger.not_matching, ledger.filter_errors) == (3, 1, 0)
+    assert ledger.imbalances() == []
+    assert summaries(pysniff.read(shop, filter=" ")) == ALL
+    assert list(pysniff.read(shop, filter="dns").batches()) == []
+
+
+def test_entries_on_which_a_filter_fails_do_not_match_and_are_counted(shop: Path) -> None:
+    filter = pysniff.compile('1 / size(path) == 5 || request.headers["x"] == "y"')
+    entries = pysniff.read(shop, filter=filter)
+    assert summaries(entries) == []
+    assert (entries.ledger.not_matching, entries.ledger.filter_errors) == (3, 3)
+    assert entries.ledger.lossless()
+    assert (filter.errors, filter.failure) == (3, "no key 'x'")
+
+
+def test_a_filter_serves_many_sources_and_each_has_its_own_account(shop: Path) -> None:
+    filter = pysniff.compile('request.headers["x"] == "y" || path == "/3"')
+    for _ in range(2):
+        entries = pysniff.read(shop, filter=filter)
+        assert summaries(entries) == [ALL[2]]
+        assert entries.ledger.filter_errors == 2
+    assert filter.errors == 4
+    assert filter.failure
+
+
+def test_a_wrong_filter_is_told_before_anything_is_opened(shop: Path) -> None:
+    with pytest.raises(FilterError, match="unknown variable") as caught:
+        pysniff.read(shop, filter="pth == '/'")
+    assert (caught.value.line, caught.value.column) == (1, 1)
+    assert caught.value.excerpt == "pth == '/'\n^"
+    assert not opened(shop)
+    with pytest.raises(FilterError):
+        pysniff.sniff("no-such-interface", filter="http &&")
+
+
 # Event loops
 
 
 def test_async_iteration(shop: Path) -> None:
     async def run() -> list[str]:
-        async with pysniff.read(shop) as entries:
+        async with pysniff.read(shop, filter='path != "/2"') as entries:
             return [entry.summary async for entry in entries]
 
-    assert asyncio.run(run()) == ["GET /1", "GET /2", "GET /3"]
+    assert asyncio.run(run()) == ["GET /1", "GET /3"]
     assert not opened(shop)
 
 

@@ -108,11 +108,7 @@ class Handle:
         data, meta = self._reader.next_batch(BATCH)
         if not meta:
             return None
-        records = [
-            (seconds * 1_000_000_000 + micros * 1000, start, start + size, size)
-            for seconds, micros, start, size in struct.iter_unpack("=IIII", meta)
-        ]
-        return Block(data + bytes(Block.PADDING), records, self.linktype, self.name)
+        return Block.captured_live(data, meta, self.linktype, self.name)
 
     def statistics(self) -> Statistics:
         """Since accept()."""

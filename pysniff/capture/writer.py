@@ -149,8 +149,7 @@ class _Pcapng:
         self._numbers: dict[tuple[int, str], int] = {}
 
     def header(self) -> bytes:
-        options = _option(4, b"PySniff") + _option(0, b"")  # shb_userappl
-        return _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+        return section_block()
 
     def block(self, block: Block) -> bytes:
         parts: list[bytes] = []
@@ -158,7 +157,7 @@ class _Pcapng:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._numbers)
-            parts.append(self._description(block.linktype, block.interface))
+            parts.append(interface_block(block.linktype, block.interface))
         data, pack, pack_total = block.data, struct.Struct("<IIIIIII").pack, struct.Struct("<I").pack
         for time_ns, start, end, wire_length in block.records:
             size = end - start
@@ -173,11 +172,19 @@ class _Pcapng:
     def end(self) -> bytes:
         return b""
 
-    def _description(self, linktype: int, interface: str) -> bytes:
-        options = _option(9, b"\x09")  # if_tsresol: nanoseconds
-        if interface:
-            options = _option(2, interface.encode("utf-8", "replace")[:1024]) + options
-        return _block(1, struct.pack("<HHI", linktype, 0, 0) + options + _option(0, b""))
+
+def section_block() -> bytes:
+    """The head of a pcapng file."""
+    options = _option(4, b"PySniff") + _option(0, b"")  # shb_userappl
+    return _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+
+
+def interface_block(linktype: int, interface: str) -> bytes:
+    """An interface whose packets have times in nanoseconds."""
+    options = _option(9, b"\x09")  # if_tsresol
+    if interface:
+        options = _option(2, interface.encode("utf-8", "replace")[:1024]) + options
+    return _block(1, struct.pack("<HHI", linktype, 0, 0) + options + _option(0, b""))
 
 
 def _option(code: int, value: bytes) -> bytes:

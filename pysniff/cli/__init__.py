@@ -13,6 +13,8 @@ import click
 
 from pysniff.cli.doctor import doctor as doctor_command
 from pysniff.cli.errors import guarded
+from pysniff.cli.filter import filter as filter_command
+from pysniff.cli.query import query as query_command
 from pysniff.cli.sniff import EXAMPLES
 from pysniff.cli.sniff import sniff as sniff_command
 
@@ -80,6 +82,8 @@ def group() -> None:
 
 
 group.add_command(sniff_command)
+group.add_command(query_command)
+group.add_command(filter_command)
 group.add_command(doctor_command)
 
 

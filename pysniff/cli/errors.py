@@ -15,7 +15,7 @@ from collections.abc import Callable
 import click
 
 from pysniff.cli.terminal import visible
-from pysniff.errors import PysniffError, WriteError
+from pysniff.errors import FilterError, PysniffError, WriteError
 
 FINE, OPTION, INTERFACE, FILE, FILTER, PRIVILEGE, READ, WRITE = 0, 1, 2, 3, 4, 5, 14, 15
 LOST = 20  # --strict, and a byte was lost or not understood
@@ -46,6 +46,8 @@ def guarded(run: Callable[[], int]) -> int:
         if isinstance(error, WriteError):
             abandon_stdout()
         complain(str(error))
+        if isinstance(error, FilterError):
+            point(error.excerpt)
         return error.exit_code
     except OSError as error:
         # Files and interfaces raise errors of ours: this is click, printing help onto a full disk.
@@ -82,6 +84,12 @@ def usage_message(error: click.ClickException) -> str:
 def complain(message: str) -> None:
     """One line on stderr. What a file name or the wire put into it cannot move the cursor."""
     click.echo(f"pysniff: {visible(message)}", err=True)
+
+
+def point(excerpt: str) -> None:
+    """The lines of a filter, and the caret under what is wrong."""
+    for line in excerpt.splitlines():
+        click.echo(f"  {visible(line)}", err=True)
 
 
 def unexpected(error: Exception) -> None:

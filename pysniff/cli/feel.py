@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Timer
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ class Notices:
 class QuietHint:
     """Says once, after PATIENCE, why it is quiet."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Callable[[], Ledger]) -> None:
         self._ledger = ledger
         self._timer = Timer(PATIENCE, self._tell)
         self._timer.daemon = True
@@ -61,6 +61,6 @@ class QuietHint:
         self._timer.cancel()
 
     def _tell(self) -> None:
-        hint = quiet_hint(self._ledger)
+        hint = quiet_hint(self._ledger())
         if hint:
             click.echo(f"pysniff: {hint}", err=True)

@@ -12,16 +12,26 @@ from typing import TYPE_CHECKING
 import click
 
 from pysniff.errors import OptionError
+from pysniff.sizes import bytes_of
 
 if TYPE_CHECKING:
+    from pysniff.kfl.filter import Filter
+
     IntType = click.ParamType[int]
     FloatType = click.ParamType[float]
 else:  # generic since click 8.4
     IntType = FloatType = click.ParamType
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_UNITS |= {f"{unit}ib": factor for unit, factor in list(_UNITS.items()) if unit in "kmg" and unit}
-_UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9}
+STORAGE_LIMIT = 200_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOptions:
+    """What only `pysniff query` has: times in nanoseconds, or None."""
+
+    start: int | None
+    end: int | None
+    newest_first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +42,9 @@ class SniffOptions:
     files: tuple[str, ...]
     follow: bool
     bpf: str
+    filter: Filter | None
     write: str | None
+    outputs: tuple[tuple[str, str], ...]
     json: bool
     verbosity: int
     quiet: bool
@@ -42,10 +54,17 @@ class SniffOptions:
     proto: tuple[str, ...]
     body_limit: int
     strict: bool
+    store: str | None = None
+    storage_limit: int = STORAGE_LIMIT
+    store_all: bool = False
+    report_to: int | None = None
+    query: QueryOptions | None = None
 
     @property
     def live(self) -> bool:
         """Whether packets come as they happen, so that what they say is shown at once."""
+        if self.query is not None:
+            return self.follow
         return not self.files or self.follow or "-" in self.files
 
 
@@ -61,6 +80,11 @@ def check(options: SniffOptions) -> None:
         raise OptionError("standard input can be read once", hint="give -r - once")
     if options.write == "-" and options.json:
         raise OptionError("-w - and --json both write to standard output", hint="write the packets to a file")
+    if options.store is None and (options.store_all or options.storage_limit != STORAGE_LIMIT):
+        option = "--store-all" if options.store_all else "--storage-limit"
+        raise OptionError(f"{option} needs a store", hint="name its directory with --store")
+    if options.store is not None and options.write == "-" and not options.files:
+        raise OptionError("-w - and --store: one of them is enough", hint="read the store with pysniff query")
     if options.write and any(_one_file(options.write, path) for path in options.files):
         raise OptionError(f"-w {options.write} would overwrite what -r reads", hint="write to another file")
 
@@ -80,11 +104,10 @@ class Size(IntType):
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", value.strip(), re.ASCII)
-        if match is None or match[2].lower() not in _UNITS:
-            self.fail(f"{value!r} is not a size: give bytes, or 64k, 1MiB, 1MB", param, ctx)
-        factor = _UNITS[match[2].lower()]
-        return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+        try:
+            return bytes_of(value)
+        except OptionError as error:
+            self.fail(f"{error.message}: {error.hint}", param, ctx)
 
 
 class Seconds(FloatType):

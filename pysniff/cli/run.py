@@ -5,57 +5,120 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import click
-
 from pysniff.cli import source
-from pysniff.cli.errors import FINE, LOST
+from pysniff.cli.account import print_ledger
+from pysniff.cli.errors import FINE, LOST, complain
+from pysniff.cli.export import needs_packets, open_exports, to_stdout
 from pysniff.cli.feel import Notices, QuietHint, listening
 from pysniff.cli.json_lines import JsonLines
 from pysniff.cli.lines import Lines
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
-from pysniff.cli.terminal import terminal, visible
+from pysniff.cli.recording import Recorded, Tee, ask, open_recorder, record
+from pysniff.cli.terminal import terminal
 from pysniff.errors import PysniffError, WriteError
+from pysniff.reading import Entries, Taker
 
 if TYPE_CHECKING:
     from pysniff.capture.writer import Writer
     from pysniff.cli.options import SniffOptions
     from pysniff.entry import Entry
-    from pysniff.ledger import Ledger
+    from pysniff.kfl.filter import Filter
+    from pysniff.store.query import Query
 
 
 def run(options: SniffOptions) -> int:
     """Sniff or read until the end, -c, --duration or Ctrl-C; the exit code."""
     if sys.stdout is None:
         raise WriteError("standard output is closed", hint="redirect it to /dev/null")
+    if needs_packets(options.outputs) and options.store is None:
+        with TemporaryDirectory(prefix="pysniff-") as directory:
+            return run(replace(options, store=directory, storage_limit=_room_for(options)))
     sink = open_sink(options)
-    writer = open_writer(options.write)
+    exports = open_exports(options.outputs, options.body_limit, sink)
+    live_store = options.store is not None and options.query is None and not options.files
+    if live_store and options.quiet and exports is None:
+        return _recorded(options)
+    # The process that records writes it too; of a query, what matched.
+    writer = None if live_store or options.query is not None else open_writer(options.write)
     watched = sys.stderr.isatty() and not options.quiet
     progress = Progress(sys.stderr, enabled=watched and not options.live, shared=sys.stdout.isatty())
     failure: PysniffError | None = None
     with ExitStack() as stack:
-        entries = stack.enter_context(source.open_source(options, writer, progress))
+        recorder = None
+        if exports is not None and options.store is not None:
+            exports.packets_from(Path(options.store))
+        if options.store is not None and options.files:
+            recorder = stack.enter_context(open_recorder(options, "file"))
+        packets = writer if recorder is None else Tee(recorder, writer)
+        entries = _open(options, packets, progress)
+        stack.enter_context(entries)
         interrupt = stack.enter_context(source.interruptible(entries.stop))
-        if watched and not options.files:
+        if watched and isinstance(entries, (Entries, Recorded)) and not options.files:
             listening(entries.interfaces)
-            stack.enter_context(QuietHint(entries.ledger))
+            stack.enter_context(QuietHint(lambda: entries.ledger))
+        if exports is not None:
+            stack.callback(exports.abandon)  # whatever ends the run: what came is kept
         try:
-            pump(entries.batches(), sink, options.count, progress, Notices(getattr(entries, "notices", ())))
+            pump(entries.batches(), exports or sink, options.count, progress, Notices(entries.notices))
         except PysniffError as error:
             failure = error  # what came before it is shown first
         finally:
             progress.erase()
         sink.close()
+        if recorder is not None:
+            recorder.close()
+        if exports is not None and failure is None:
+            exports.close()
+    if exports is not None and not options.quiet:
+        exports.tell()
     if writer is not None:
         # After a wrong filter there is nothing to write, and an old file stays.
         writer.close() if failure is None else writer.abandon()
+    ledger = entries.ledger
+    if recorder is not None:
+        recorder.account(ledger)
     if options.verbosity or interrupt.asked:
-        print_ledger(entries.ledger)
+        print_ledger(ledger)
+    if options.filter is not None and options.filter.errors and not options.quiet:
+        tell_failures(options.filter)
     if failure is not None:
         raise failure
-    return LOST if options.strict and not entries.ledger.lossless() else FINE
+    return LOST if options.strict and not ledger.lossless() else FINE
+
+
+def _open(options: SniffOptions, packets: Taker | None, progress: Progress) -> Entries | Recorded | Query:
+    """Entries from files, interfaces or a store."""
+    if options.query is not None:
+        return ask(options, options.query, source.limits(options.body_limit))
+    if options.store is not None and not options.files:
+        return Recorded(options)
+    return source.open_source(options, packets, progress)
+
+
+def _room_for(options: SniffOptions) -> int:
+    """Bytes of a store that holds what is read; of what has no end, the usual."""
+    sizes = [Path(name).stat().st_size for name in options.files if Path(name).is_file()]
+    return max(options.storage_limit, 64 * sum(sizes))  # files may be compressed
+
+
+def _recorded(options: SniffOptions) -> int:
+    """--store with nothing to show."""
+    writer = open_writer(options.write)
+    try:
+        code = record(options, writer)
+    except PysniffError:
+        if writer is not None:
+            writer.abandon()
+        raise
+    if writer is not None:
+        writer.close()
+    return code
 
 
 def pump(batches: Iterable[list[Entry]], sink: Sink, count: int | None, progress: Progress, notices: Notices) -> None:
@@ -111,7 +174,7 @@ class Budget:
 
 
 def open_sink(options: SniffOptions) -> Sink:
-    if options.quiet or options.write == "-":
+    if options.quiet or options.write == "-" or to_stdout(options.outputs):
         return Silent()
     output = Output(sys.stdout.buffer, live=options.live)
     if options.json:
@@ -127,7 +190,8 @@ def open_writer(target: str | None) -> Writer | None:
     return Writer(target)
 
 
-def print_ledger(ledger: Ledger) -> None:
-    for text in ledger.lines():
-        # Reasons may quote the wire.
-        click.echo(visible(text), err=True)
+def tell_failures(filter: Filter) -> None:
+    """One line about the entries that might have matched."""
+    count = filter.errors
+    entries = "1 entry, which does" if count == 1 else f"{count:,} entries, which do"
+    complain(f"the filter failed on {entries} not match: {filter.failure}")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import click
 
-from pysniff.cli.options import Seconds, Size, SniffOptions, capture_filter, check, decode_as
+from pysniff.cli.export import Outputs, check_outputs, output_option
+from pysniff.cli.options import STORAGE_LIMIT, Seconds, Size, SniffOptions, capture_filter, check, decode_as
 from pysniff.errors import FilterError
 from pysniff.limits import MIB
+
+if TYPE_CHECKING:
+    from pysniff.kfl.filter import Filter
 
 EXAMPLES = """\b
 Examples:
@@ -18,8 +23,11 @@ Examples:
   pysniff -r shop.pcap -vv               with heads and bodies
   pysniff -r shop.pcap --json | jq .     one JSON object a line
   pysniff -r a.pcap -r b.pcap.gz         two files, merged by time
+  pysniff -r shop.pcap -Y 'http && status_code >= 400'
+                                         what a display filter lets through
   tcpdump -w - | pysniff -r -            packets from standard input
   pysniff -i lo -q -w calls.pcapng       raw packets into a file
+  pysniff -r shop.pcap -o har shop.har   calls into a file that browsers open
 """
 
 
@@ -45,6 +53,7 @@ Examples:
 @click.option(
     "-f", "--capture-filter", "bpf", metavar="BPF", help="Capture filter, as of tcpdump; also as trailing words."
 )
+@click.option("-Y", "--filter", "kfl", metavar="KFL", help="Display filter: show the entries that match.")
 @click.option(
     "-w",
     "--write",
@@ -52,6 +61,21 @@ Examples:
     help="Write the raw packets that match the capture filter: .pcap, .pcapng,"
     " or - for pcapng to standard output, which then shows no entries.",
 )
+@output_option
+@click.option(
+    "--store", metavar="DIR", help="Keep raw packets in a directory, for `pysniff query DIR`; -q only records."
+)
+@click.option(
+    "--storage-limit",
+    type=Size(),
+    default=STORAGE_LIMIT,
+    metavar="SIZE",
+    help="Bytes that the directory never exceeds, 200MB unless told; the oldest packets go first.",
+)
+@click.option(
+    "--store-all", is_flag=True, help="Store what nobody recognises beyond its first 64 KiB a direction, too."
+)
+@click.option("--report-to", type=int, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "-v",
@@ -97,7 +121,13 @@ def sniff(
     files: tuple[str, ...],
     follow: bool,
     bpf: str | None,
+    kfl: str | None,
     write: str | None,
+    outputs: Outputs,
+    store: str | None,
+    storage_limit: int,
+    store_all: bool,
+    report_to: int | None,
     as_json: bool,
     verbosity: int,
     quiet: bool,
@@ -123,7 +153,9 @@ def sniff(
         files=files,
         follow=follow,
         bpf=capture_filter(bpf, words),
+        filter=_display_filter(kfl),
         write=write,
+        outputs=outputs,
         json=as_json,
         verbosity=verbosity,
         quiet=quiet,
@@ -133,14 +165,34 @@ def sniff(
         proto=proto,
         body_limit=body_limit,
         strict=strict,
+        store=store,
+        storage_limit=storage_limit,
+        store_all=store_all,
+        report_to=report_to,
     )
     check(options)
+    check_outputs(outputs, reads=files, write=write, as_json=as_json)
     from pysniff.cli.run import run
 
     try:
         return run(options)
     except FilterError as error:
-        raise FilterError(error.message, hint=_command_meant(words) or error.hint) from None
+        raise FilterError(error.message, hint=_meant(options.bpf, words) or error.hint) from None
+
+
+def _display_filter(text: str | None) -> Filter | None:
+    if text is None:
+        return None
+    from pysniff.cli.display_filter import display_filter
+
+    return display_filter(text)
+
+
+def _meant(bpf: str, words: tuple[str, ...]) -> str:
+    """What a capture filter that does not compile is perhaps instead."""
+    from pysniff.cli.display_filter import hint_for_capture
+
+    return (hint_for_capture(bpf) if bpf else "") or _command_meant(words)
 
 
 def _command_meant(words: tuple[str, ...]) -> str:

@@ -14,9 +14,8 @@ from pysniff.cli.errors import INTERRUPTED
 from pysniff.limits import DEFAULT, MIB, Limits
 
 if TYPE_CHECKING:
-    from pysniff.capture.writer import Writer
     from pysniff.cli.options import SniffOptions
-    from pysniff.reading import Entries
+    from pysniff.reading import Entries, Taker
 
 # Kept of a body even where less is shown: what is kept is decoded when touched, what is not costs at once.
 LEAST_KEPT = MIB
@@ -27,7 +26,7 @@ def limits(body_limit: int) -> Limits:
     return replace(DEFAULT, body_bytes=max(body_limit, LEAST_KEPT))
 
 
-def open_source(options: SniffOptions, writer: Writer | None, progress: Callable[[int, int | None], None]) -> Entries:
+def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[[int, int | None], None]) -> Entries:
     """Entries from files or interfaces; raises PysniffError before the first one where that is possible."""
     from pysniff import reading
 
@@ -35,6 +34,7 @@ def open_source(options: SniffOptions, writer: Writer | None, progress: Callable
     if options.files:
         return reading.read(
             *options.files,
+            filter=options.filter or "",
             bpf=options.bpf,
             follow=options.follow,
             duration=options.duration,
@@ -46,6 +46,7 @@ def open_source(options: SniffOptions, writer: Writer | None, progress: Callable
         )
     return reading.sniff(
         *options.interfaces,
+        filter=options.filter or "",
         bpf=options.bpf,
         duration=options.duration,
         decode_as=options.decode_as,

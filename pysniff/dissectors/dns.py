@@ -12,6 +12,7 @@ from pysniff.dissector import Dissector, Match, Output, Undecoded
 from pysniff.dissectors.dns_match import Kind, agree, framed, recognise
 from pysniff.dissectors.dns_messages import DnsAnnouncement, DnsMessage, DnsQuery, DnsResponse
 from pysniff.dissectors.dns_sections import HEADER, Survey, name_at, survey
+from pysniff.dissectors.dns_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Fault, Message, Side
 
@@ -22,6 +23,7 @@ class _Exchange(Dissector):
     """What both transports share: names the key that a query and its answer have in common."""
 
     protocol: ClassVar[str] = "dns"
+    variables = VARIABLES
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)

@@ -116,8 +116,13 @@ class DnsResponse(DnsMessage):
     role: ClassVar[Role] = Role.RESPONSE
 
     @property
+    def rcode_number(self) -> int:
+        """With the upper eight bits from the OPT record (RFC 6891 §6.1.3)."""
+        return self.sections.extended_rcode << 4 | self.wire[3] & 15
+
+    @property
     def rcode(self) -> str:
-        code = self.sections.extended_rcode << 4 | self.wire[3] & 15
+        code = self.rcode_number
         return RCODES.get(code) or f"RCODE{code}"
 
     @property

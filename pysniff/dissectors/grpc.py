@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pysniff.dissectors.grpc_call import Call, kind_of
 from pysniff.dissectors.grpc_messages import GrpcRequest, GrpcResponse
+from pysniff.dissectors.grpc_variables import VARIABLES
 from pysniff.dissectors.http import HttpRequest, HttpResponse
 from pysniff.message import Message
 from pysniff.refinement import Refinement
@@ -21,6 +22,7 @@ class Grpc(Refinement):
     protocol: ClassVar[str] = "grpc"
     refines: ClassVar[str] = "http"
     mark: ClassVar[bytes] = b"application/grpc"
+    variables = VARIABLES
 
     def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
         asked = request if isinstance(request, HttpRequest) else None

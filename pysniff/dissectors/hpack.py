@@ -26,7 +26,7 @@ of its own, if it wants to be known again later). `learned`, if set, is told of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pysniff.dissectors import hpack_huffman
@@ -141,6 +141,23 @@ class Later:
         return self._decoder.decode(self.block, self)
 
 
+class Table(NamedTuple):
+    """A dynamic table as Decoder.remember() gives it: `fields`, the newest one last, and what each weighs.
+
+    `odd`: octets of names that are not ASCII. The others are those of Decoder.
+    """
+
+    fields: tuple[Field, ...]
+    sizes: tuple[int, ...]
+    odd: tuple[tuple[str, int], ...]
+    capacity: int
+    exact: bool
+    whole: bool
+    allowed: int | None
+    epoch: int
+    inserted: int
+
+
 class Decoder:
     """`whole`: every entry that the encoder may point at is known. `changed`: the last block moved the table.
 
@@ -183,6 +200,37 @@ class Decoder:
         self._size = self._inserted = 0
         self._capacity = self._limits.table_bytes
         self._exact = False
+
+    def remember(self) -> Table | None:
+        """What it takes to go on from here; None where somebody who knew better named fields of it."""
+        fields = tuple(self._table)
+        if any(isinstance(field, Marked) and not isinstance(field, Unknown) for field in fields):
+            return None
+        names = {name for name, _ in fields if not name.isascii()}
+        odd = tuple([(name, size) for name, size in self._odd.items() if name in names])
+        state = (self._capacity, self._exact, self.whole, self.allowed, self.epoch, self._inserted)
+        return Table(fields, tuple(self._sizes), odd, *state)
+
+    def recall(self, table: Table) -> None:
+        """Go on from there; raise ValueError for a table that cannot be."""
+        fields, sizes = table.fields, table.sizes
+        size = sum(sizes)
+        if len(fields) != len(sizes) or min(sizes, default=_OVERHEAD) < _OVERHEAD or table.inserted < len(fields):
+            raise ValueError("not a table")
+        if not size <= table.capacity <= self._limits.table_bytes:
+            raise ValueError("a table that is too large")
+        self._table, self._sizes, self._size = [*fields], [*sizes], size
+        self._odd = dict(table.odd)
+        self._capacity, self._exact, self.whole = table.capacity, table.exact, table.whole
+        self.allowed, self.epoch, self._inserted = table.allowed, table.epoch, table.inserted
+        self._leads.clear()
+        self._lent = False
+
+    def entries(self) -> Iterator[tuple[Identity, Field]]:
+        """What the table has, oldest first."""
+        first = self._inserted - len(self._table)
+        for number, field in enumerate(self._table, first):
+            yield Identity(self.epoch, number), field
 
     def later(self, block: bytes) -> Later | None:
         """The block, to be decoded when somebody asks, where that makes no difference."""

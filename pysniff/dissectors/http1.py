@@ -14,6 +14,7 @@ from pysniff.dissectors.http import Content, Fields
 from pysniff.dissectors.http1_framing import Framing
 from pysniff.dissectors.http1_head import UNTIL_CLOSE, plain_head
 from pysniff.dissectors.http1_messages import Http1Request, Http1Response, text
+from pysniff.dissectors.http_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
 
@@ -45,6 +46,8 @@ class Http1(Dissector):
     """
 
     protocol = "http"
+    turns = (b"CONNECT ", b"HTTP/1.1 101", b"HTTP/1.0 101")
+    variables = VARIABLES
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
@@ -67,6 +70,11 @@ class Http1(Dissector):
 
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
         return self._halves[side].feed(data, at)
+
+    @classmethod
+    def turned(cls, data: bytes) -> str:
+        found = _UPGRADE.search(data.lower()) if data.startswith(b"HTTP/1.") else None
+        return _UPGRADES.get(text(found[1]), "") if found else ""
 
     def receiver(self, side: Side) -> Receiver:
         return self._halves[side].feed

@@ -44,7 +44,7 @@ class Http1Request(_Head, HttpRequest):
     __slots__ = ("_target", "head")
 
     side = Side.CLIENT
-    _target: tuple[str, str]  # unset until somebody asks
+    _target: tuple[str, str] | None
 
     def __init__(
         self, first: int, last: int, position: int, size: int, head: bytes, body: Content = b"",
@@ -58,23 +58,35 @@ class Http1Request(_Head, HttpRequest):
         self.faults = faults
         self._body = body
         self._trailers = trailers
-        self._fields = None
+        self._fields = self._target = None
 
     @property
     def target(self) -> tuple[str, str]:
-        try:
-            return self._target
-        except AttributeError:
-            # The URL may have spaces in it, which RFC 9112 §3.2 lets a recipient accept: what is around it counts.
-            line = self.start_line
-            method, _, rest = line.partition(" ")
-            url, space, version = rest.rpartition(" ")
-            self._target = (method, url.strip() if space else version)
-            return self._target
+        target = self._target
+        if target is None:
+            target = self._target = _plain_target(self.head) or self._find_target()
+        return target
+
+    def _find_target(self) -> tuple[str, str]:
+        # The URL may have spaces in it, which RFC 9112 §3.2 lets a recipient accept: what is around it counts.
+        method, _, rest = self.start_line.partition(" ")
+        url, space, version = rest.rpartition(" ")
+        return method, url.strip() if space else version
 
     @property
     def version(self) -> str:
         return self.start_line.rpartition("HTTP/")[2].strip()
+
+
+def _plain_target(head: bytes) -> tuple[str, str] | None:
+    """Method and URL of a request line as it should be, None where anything is odd about it."""
+    words = head.split(b" ", 2)
+    if len(words) < 3:
+        return None
+    method, url, rest = words
+    if not method.isalpha() or b"\n" in url or rest[:7] != b"HTTP/1." or rest[8:10] not in (b"\r\n", b""):
+        return None
+    return text(method), text(url).strip()
 
 
 class Http1Response(_Head, HttpResponse):

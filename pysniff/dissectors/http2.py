@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pysniff.dissector import Context, Dissector, Match, Output, Receiver
+from pysniff.dissector import Context, Dissector, Malformed, Match, Output, Receiver
 from pysniff.dissectors.http import HttpRequest
 from pysniff.dissectors.http2_frames import (
     ACK,
@@ -25,7 +25,9 @@ from pysniff.dissectors.http2_framing import Framing
 from pysniff.dissectors.http2_head import Head
 from pysniff.dissectors.http2_inference import Inference
 from pysniff.dissectors.http2_messages import Http2Request
+from pysniff.dissectors.http2_state import MOST, State, read, written
 from pysniff.dissectors.http2_streams import Streams
+from pysniff.dissectors.http_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Message, Side
 
@@ -34,6 +36,9 @@ _FRAMES = 256  # looked at for one that tells whose they are
 
 class Http2(Dissector):
     protocol = "http2"
+    gives = ("http", "ws")
+    variables = VARIABLES
+    remembers = True
     patience = 4  # joined in the middle, the first frame may be one of 16 KiB that tells nothing
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
@@ -78,6 +83,26 @@ class Http2(Dissector):
 
     def open(self) -> Iterable[Message]:
         return self.streams.begun()
+
+    def remember(self) -> bytes | None:
+        unfinished = self.streams.unfinished()
+        client, server = [half.remember(unfinished[half.side]) for half in self._halves]
+        if client is None or server is None:
+            return None
+        text = written(State(client, server, self.streams.seen))
+        return text if len(text) <= MOST else None
+
+    def recall(self, state: bytes) -> bool:
+        found = read(state, self.limits)
+        try:
+            for half, known in zip(self._halves, found[:2], strict=True):
+                half.recall(known)
+        except ValueError as problem:
+            raise Malformed(str(problem)) from None
+        self.streams.recall(found.seen)
+        if self.streams.inference is not None:
+            self.streams.inference.recall([half.decoder for half in self._halves])
+        return all(half.decoder.whole for half in self._halves)
 
     def pending(self, side: Side) -> int:
         half = self._halves[side]

@@ -53,6 +53,7 @@ class Blocks(Half):
         self, block: Block, flags: int, payload: bytes, size: int, at: int, out: list[Output]
     ) -> None:  # fmt: skip
         block.size += size
+        block.first = block.first or at
         block.length += len(payload)
         if block.length > self.limits.head_bytes:
             block.pieces.clear()

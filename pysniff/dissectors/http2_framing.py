@@ -40,6 +40,7 @@ from pysniff.dissectors.http2_head import Head
 from pysniff.dissectors.http2_messages import Http2Message
 from pysniff.dissectors.http2_payload import Payloads
 from pysniff.dissectors.http2_search import ANYWHERE, AT_ONCE, Search
+from pysniff.dissectors.http2_state import Begun, HalfState
 from pysniff.dissectors.http2_streams import Streams
 from pysniff.limits import Limits
 from pysniff.message import SERVER, Fault, Side
@@ -138,7 +139,7 @@ class Framing(Payloads):
             buffer += data
             if len(buffer) < self._need:
                 return b""
-            first, data = self._began, bytes(buffer)
+            first, data = self._began or at, bytes(buffer)
             buffer.clear()
         base, end = self.offset, len(data)
         messages, heads = self.messages, self.heads
@@ -382,6 +383,46 @@ class Framing(Payloads):
         if search.skipped > self.limits.resync_bytes:
             self.failed = "no frame was found"
         return []
+
+    # Going on where everything before is gone
+
+    def remember(self, unfinished: set[int]) -> HalfState | None:
+        """Where this half stands; None out of step, and within a block that is too long."""
+        table = self.decoder.remember()
+        block, here = self.block, self.offset + len(self._buffer)
+        if table is None or self.failed or self._search is not None:
+            return None
+        begun = None
+        if block is not None:
+            if block.length > self.limits.head_bytes:
+                return None
+            where = (block.length, block.size, here - block.position)
+            begun = Begun(block.kind, block.stream, block.flags, block.promised, *where, b"".join(block.pieces))
+        whose = self.target.key if self.target is not None else None
+        if self.tunnel is not None:
+            whose = next((stream for stream, one in self.streams.tunnels.items() if one is self.tunnel), None)
+        if self.left and self.ends and whose is not None:
+            unfinished = unfinished - {whose}
+        stray = self.left > 0 and (self.is_stray or whose is not None)
+        frames = (bytes(self._buffer), begun, self._need, self.left, stray, self.most)
+        return HalfState(table, self._fresh, self._joined, *frames, self.loss, self.resumed, tuple(sorted(unfinished)))
+
+    def recall(self, state: HalfState) -> None:
+        """Go on from there: what it holds counts as pending; its first byte has the time of what comes next."""
+        self.decoder.recall(state.table)
+        self._fresh, self._joined = state.fresh, state.joined
+        self._buffer += state.held
+        self._need, self.left, self.is_stray = state.need, state.left, state.is_stray
+        self.fed, self.offset = len(state.held), -len(state.held)
+        begun = state.block
+        if begun is not None:
+            self.fed += begun.size
+            block = Block(begun.kind, begun.stream, begun.flags, begun.promised, begun.size, -begun.position, 0)
+            block.pieces, block.length = [begun.data], begun.length
+            self.block = block
+        self.allow(state.most)
+        self.loss, self.resumed = state.loss, state.resumed
+        self.earlier = set(state.earlier)
 
     def close(self, out: list[Output]) -> None:
         """The half has ended: nothing more will come of what is not complete."""

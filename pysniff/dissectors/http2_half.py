@@ -26,6 +26,7 @@ class Half:
         self.loss = ""  # midstream or gap: what came before may be missing
         self.resumed: tuple[Fault, ...] = ()  # for the first message after a loss
         self.messages: dict[int, Http2Message] = {}  # those of this half that have begun, by stream
+        self.earlier: set[int] = set()  # streams of which more may come here, whose beginning is gone
         self.overhead = 0  # bytes of frames that the protocol needs for itself, not given back yet
         self.astray = 0  # and of those that belong to no stream
 

@@ -99,6 +99,16 @@ class Head:
             return self._pseudo
 
     @property
+    def status(self) -> str:
+        """Of a response: :status, "" where there is none. Where the block begins with it, nothing is decoded."""
+        later = self._later
+        if later is not None and later.lead.fields:
+            name, value = later.lead.fields[0]
+            if name == ":status":
+                return value
+        return self.pseudo.get(":status", "")
+
+    @property
     def index(self) -> dict[str, str]:
         """As HttpMessage.index; of a cookie each crumb may be a field (RFC 9113 §8.2.3)."""
         try:

@@ -74,6 +74,18 @@ class Inference:
         self._memories[side].clear()
         self.listen(side, decoder)
 
+    def recall(self, decoders: Sequence[Decoder]) -> None:
+        """The tables are those of an earlier time: what other connections are told of whole ones, nobody saw here."""
+        for decoder in decoders:
+            decoder.learned = None
+        self.busy = False
+        if all(decoder.whole for decoder in decoders):
+            return
+        for side, decoder in zip(Side, decoders, strict=True):
+            self.lost(side, decoder)
+            for identity, field in decoder.entries():
+                self._halves[side].insert(identity.number, field)
+
     def finish(self, request: Http2Message | None, response: Http2Message | None) -> None:
         """An exchange is over: learn from it, and put what is known into its messages."""
         self._exchanges += 1

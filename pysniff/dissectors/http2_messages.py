@@ -237,12 +237,12 @@ class Http2Response(Http2Message, HttpResponse):
 
     @property
     def status(self) -> int:
-        code = self.head.pseudo.get(":status", "")
+        code = self.head.status
         return int(code) if code.isascii() and code.isdigit() and len(code) < 5 else 0
 
     @property
     def status_text(self) -> str:
-        return printable(self.head.pseudo.get(":status", ""))
+        return printable(self.head.status)
 
     def snapshot(self) -> Self:
         copy = super().snapshot()

@@ -13,7 +13,7 @@ from itertools import chain
 from pysniff.body import BodyBuilder
 from pysniff.dissector import Output
 from pysniff.dissectors.http2_frames import END_STREAM, error_name
-from pysniff.dissectors.http2_half import Half
+from pysniff.dissectors.http2_half import MIDSTREAM, Half
 from pysniff.dissectors.http2_head import NO_HEAD, Head
 from pysniff.dissectors.http2_inference import Inference
 from pysniff.dissectors.http2_messages import Http2Message, Http2Request, Http2Response, long_body
@@ -23,6 +23,7 @@ from pysniff.message import CLIENT, SERVER, Fault, Message, Role
 
 _CLOSED = "the connection ended within this message"
 _UNASKED = "its beginning was not seen"
+_ANSWERED = "its answer came before"
 _TURNS = 8  # streams looked at to find one that is idle
 _GONE = 256  # streams from before the capture whose end is remembered
 _GOODBYES = 16  # GOAWAY frames that are heeded
@@ -75,11 +76,11 @@ class Streams:
             if len(requests) > self.limits.streams:
                 self._evict(requests, out)
             return
-        elif not half.loss or not stream & 1 or self.is_over(stream):
+        elif stream in half.earlier or (half.loss and stream & 1 and not self.is_over(stream)):
+            request = self._asked_late(stream, head, position, size, first, at, out)
+        else:
             half.stray(size, self.is_over(stream))
             return
-        else:
-            request = self._asked_late(stream, head, position, size, first, at, out)
         if flags & END_STREAM and not request.ended:
             self.finish(request, out)
 
@@ -96,6 +97,7 @@ class Streams:
             faults, half.resumed = head.faults + half.resumed, ()
             request = Http2Request(CLIENT, first, at, position, size, head, stream, faults)
             self.requests[stream] = request
+        half.earlier.discard(stream)
         self._open(stream, out)
         return request
 
@@ -109,7 +111,7 @@ class Streams:
             self._more(half, response, head, size, at, final=bool(flags & END_STREAM))
         else:
             request = self.requests.get(stream)
-            if half.loss:
+            if half.loss or stream in half.earlier:
                 response = self._answered_late(stream, request, head, position, size, first, at)
             elif stream and (request is not None or not self.is_over(stream)):
                 response = Http2Response(SERVER, first, at, position, size, head, stream, head.faults)
@@ -118,6 +120,7 @@ class Streams:
                 half.stray(size, stream > 0)
                 return
             self._left.discard(stream)
+            half.earlier.discard(stream)
             if request is None and len(self.responses) > self.limits.streams:
                 self._evict(self.responses, out)
         if response.ended:
@@ -149,7 +152,7 @@ class Streams:
         half = self.server
         if not stream or (request is None and self.is_over(stream)):
             return None
-        doubtful = request is None or request.doubtful
+        doubtful = request is None or request.doubtful or stream in half.earlier
         if doubtful and head.lines and not head.unknown and not head.begins(":status"):
             headless = self._headless(half, stream, position, first)
             self._more(half, headless, head, size, at)
@@ -196,10 +199,13 @@ class Streams:
 
     def _headless(self, half: Half, stream: int, position: int, first: int) -> Http2Message:
         """A message of which only a later part was seen."""
-        faults = (Fault(half.loss, _UNASKED), *half.resumed)
+        faults = (Fault(half.loss or MIDSTREAM, _UNASKED), *half.resumed)
         half.resumed = ()
         kind = Http2Request if half is self.client else Http2Response
         message = kind(half.side, first, first, position, 0, NO_HEAD, stream, faults)
+        if half is self.client and stream in half.earlier and stream not in (*self.server.earlier, *self.responses):
+            message.hopeless = _ANSWERED
+        half.earlier.discard(stream)
         half.messages[stream] = message
         return message
 
@@ -208,6 +214,8 @@ class Streams:
     def is_over(self, stream: int) -> bool:
         """Whether a stream that is not remembered was here, and has ended."""
         if stream in self.requests or stream in self.responses or stream in self._left:
+            return False
+        if stream in self.client.earlier or stream in self.server.earlier:
             return False
         low = self._low[stream & 1]
         return (0 < low <= stream <= self._high[stream & 1]) or stream in self._gone
@@ -225,7 +233,9 @@ class Streams:
         message = half.messages.get(stream)
         if message is not None:
             return None if message.ended or message.side is not half.side else message
-        if not half.loss or self.is_over(stream) or (half is self.client and not stream & 1):
+        if not (half.loss or stream in half.earlier) or self.is_over(stream):
+            return None
+        if half is self.client and not stream & 1:
             return None
         message = self._headless(half, stream, half.offset, first)
         if len(half.messages) > self.limits.streams:
@@ -267,11 +277,12 @@ class Streams:
         key = message.key
         if message.role is Role.RESPONSE:
             request = self.requests.get(key)
-            if request is None or request.ended:
+            goes_on = key in self.client.earlier if request is None else not request.ended
+            if not goes_on:
                 self._give(key, request, message, out)
         else:
             response = self.responses.get(key)
-            if response is not None and response.ended:
+            if message.hopeless or (response is not None and response.ended):
                 self._give(key, message, response, out)
 
     def _give(self, key: int, request: Http2Message | None, response: Http2Message | None, out: list[Output]) -> None:
@@ -299,6 +310,8 @@ class Streams:
             own.last = at
         else:
             half.stray(size, True)
+        for one in (self.client, self.server):
+            one.earlier.discard(stream)
         tunnel = self.tunnels.pop(stream, None)
         if tunnel is not None:
             tunnel.end(at, out)
@@ -387,6 +400,25 @@ class Streams:
                 if response is None and half is self.client:
                     self._left.add(stream)  # the server may still answer
                 self._give(stream, request, None, out)
+
+    # Going on where everything before is gone
+
+    def unfinished(self) -> tuple[set[int], set[int]]:
+        """The streams of which more may come, from the client and from the server."""
+        requests, responses = self.requests, self.responses
+        client = {stream for stream, message in requests.items() if message.side is CLIENT and not message.ended}
+        server = {stream for stream, message in requests.items() if stream not in responses and not message.hopeless}
+        server |= {stream for stream, message in responses.items() if not message.ended}
+        client |= {*self.tunnels, *self.client.earlier}
+        return client, server | {*self.tunnels, *self._left, *self.server.earlier}
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The streams between which others were opened before our eyes: `low`, then `high`, even, then odd."""
+        return self._low[0], self._low[1], self._high[0], self._high[1]
+
+    def recall(self, seen: tuple[int, int, int, int]) -> None:
+        self._low, self._high = [*seen[:2]], [*seen[2:]]
 
     def begun(self) -> Iterator[Message]:
         """Copies of what has not been given back."""

@@ -14,6 +14,7 @@ from typing import ClassVar
 from pysniff.dissector import Dissector, Malformed, Match, Output, Undecoded
 from pysniff.dissectors.redis_match import begins, judge
 from pysniff.dissectors.redis_messages import RedisCommand, RedisPush, RedisReply, RedisUnanswered
+from pysniff.dissectors.redis_variables import VARIABLES
 from pysniff.dissectors.resp import Reader
 from pysniff.dissectors.resp_values import Found, Value
 from pysniff.limits import DEFAULT, Limits
@@ -46,6 +47,7 @@ class Redis(Dissector):
     """
 
     protocol: ClassVar[str] = "redis"
+    variables = VARIABLES
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)

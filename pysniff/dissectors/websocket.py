@@ -13,6 +13,7 @@ from pysniff.dissectors.http import HttpMessage
 from pysniff.dissectors.websocket_deflate import Agreed, agreed
 from pysniff.dissectors.websocket_frames import Half
 from pysniff.dissectors.websocket_match import judge
+from pysniff.dissectors.websocket_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Message, Side
 
@@ -23,6 +24,8 @@ class WebSocket(Dissector):
     """`begin` reads the handshake. Without one, it may come first: then that is HTTP's."""
 
     protocol: ClassVar[str] = "ws"
+    gives = ("ws", "http")
+    variables = VARIABLES
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)

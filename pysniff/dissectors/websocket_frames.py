@@ -60,6 +60,7 @@ class Half:
         self._fin = False
         self._need = 0  # bytes of this payload still to come
         self._astray: bytearray | None = None  # bytes in which frames are searched
+        self._came: list[tuple[int, int]] = []  # sizes and times of the last pieces of them
         self._enough = 0  # so many of them are needed to say more
         self._doubt = 0
         self._loss: Fault | None = None  # the last one, until a message begins behind it
@@ -82,16 +83,34 @@ class Half:
             elif self._astray is not None:
                 known = len(self._astray)
                 self._astray += data[position:]
+                self._came.append((end - position, at))
                 if len(self._astray) < self._enough:
                     break
                 text = bytes(self._astray)
                 self._offset += position - known
-                data, position, end = text, self._search(text, False, out), len(text)
+                start = self._search(text, False, out)
+                if start < len(text):
+                    return out + self._again(text, start)
+                data, position, end = text, start, len(text)
             else:
                 position = self._header(data, position, at, out)
         if self.broken:
             self._buffer += data[position:]
         self._offset += end
+        return out
+
+    def _again(self, text: bytes, start: int) -> list[Output]:
+        """Read on where a frame was found in bytes that came before, each as of the time at which it came."""
+        out: list[Output] = []
+        came, self._came = self._came, []
+        self._offset += start
+        begin = len(text) - sum(size for size, _ in came)
+        for size, at in came:
+            end = begin + size
+            if end > start:
+                out += self.feed(text[start:end], at)
+                start = end
+            begin = end
         return out
 
     def _whole_frames(self, data: bytes, at: int, out: list[Output]) -> int:
@@ -156,7 +175,7 @@ class Half:
         begun = None if self._loss else self._message is not None
         if self._doubt and not (plausible(header, self._side, self._rsv1) and in_turn(header, begun)):
             self._lose(self._resumed, at, out)
-            self._astray, self._enough = bytearray(text), 0
+            self._astray, self._enough, self._came = bytearray(text), 0, [(len(text), first)]
             return position + len(text) - known
         self._odd = self._odd + 1 if problem else 0
         if header.length >> 63 or self._odd == _ODD:
@@ -277,9 +296,9 @@ class Half:
             text = bytes(self._astray)
             self._offset -= len(text)
             start = self._search(text, True, out)
-            self._offset += start
             self._astray = None
-            out += self.feed(text[start:], at)
+            self._came = self._came or [(len(text), at)]
+            out += self._again(text, start)
         self._lose(Fault("truncated", "the connection ended within this message"), at, out, "cut off")
         return out
 

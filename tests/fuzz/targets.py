@@ -11,18 +11,23 @@ from itertools import chain
 
 from dialogue import PLAIN, Wire, datagrams, segments
 from handshake import BEHIND, Agreed
+from kfl_talk import SCHEMA, SHOP, agree
 from packets import ng_interface, ng_packet, ng_section, pcap
 from protos import descriptor_set
 from shapes import SHAPES
 from test_contract import TINY, Told
 from test_decode_hostile import LINKTYPES, check
+from test_kfl_hostile import REFUSED, STOPPED
+from test_kfl_language import ABSORBED, FAILS, READS, TRUE, lines
 from transcripts import DISSECTORS, TRANSCRIPTS
 
+from fuzz import stored
 from fuzz.grpc_calls import call, calls, schemas
 from pysniff.capture.pcap import PcapParser
 from pysniff.capture.pcapng import PcapngParser
 from pysniff.dissector import Dissector, Match
-from pysniff.errors import FileError, ReadError
+from pysniff.errors import FileError, FilterError, ReadError
+from pysniff.kfl import compile
 from pysniff.limits import KIB, SECOND, Limits
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.packet import Block, Packet
@@ -201,6 +206,26 @@ def of_connections() -> Iterator[bytes]:
         yield bytes([number]) + bytes([0, 0, 60, 2, 1, 0, 60, 2]) * 12
 
 
+# Filters
+
+
+def say(data: bytes) -> None:
+    """Generated code and exact evaluation agree on any text that is a filter."""
+    text = data.decode(errors="surrogateescape")
+    try:
+        made = compile(text, SCHEMA, now=1)
+    except FilterError as error:
+        assert len(error.excerpt.splitlines()) == 2
+        return
+    if made.tree is not None:
+        agree(made, SCHEMA, SHOP)
+
+
+def of_filters() -> Iterator[bytes]:
+    texts = (*lines(TRUE), *lines(READS), *lines(FAILS), *ABSORBED, *STOPPED.values(), *REFUSED.values())
+    return (text.encode() for text in texts if len(text) < 2 * KIB)
+
+
 # By name: the target, and what it starts from.
 TARGETS: dict[str, tuple[Target, Callable[[], Iterable[bytes]]]] = {
     **{
@@ -218,5 +243,8 @@ TARGETS: dict[str, tuple[Target, Callable[[], Iterable[bytes]]]] = {
     "decode": (decode, of_shapes),
     "sniffer": (sniff, of_packets),
     "connections": (connections, of_connections),
+    "filter": (say, of_filters),
+    "store-index": (stored.index, stored.of_indexes),
+    "store-segment": (stored.segment, stored.of_segments),
 }
 LONGEST = {"sniffer": 16 * KIB, "pcap": 8 * KIB, "pcapng": 8 * KIB, "decode": KIB, "descriptor-set": 16 * KIB}

@@ -1,0 +1,66 @@
+"""One entry of a store, its packets, its whole connection: found again by their ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pysniff.entry import Entry
+from pysniff.errors import NotFoundError
+from pysniff.kfl.variables import compile
+from pysniff.limits import DEFAULT, Limits
+from pysniff.packet import Packet
+from pysniff.store.carriers import Carried, carriers, chapters_of, packets_of
+from pysniff.store.query import Query, Question
+
+_ID = re.compile(r"(?:.+\.)?([0-9a-f]{16})(?:\.s?[0-9a-f]+)?")
+_GONE = "its packets may have been dropped since"
+
+
+def find_entry(directory: Path, id: str, limits: Limits = DEFAULT) -> Entry:
+    """The newest revision of an entry; raise NotFoundError."""
+    found = None
+    with _entries(directory, stream_of(id), limits) as query:
+        for entry in query:
+            if entry.id == id:
+                found = entry
+                if entry.state == "closed":
+                    break
+    if found is None:
+        raise NotFoundError(f"{id}: no such entry in {directory}", hint=_GONE)
+    return found
+
+
+def find_packets(directory: Path, id: str) -> list[Packet]:
+    """Packets that carry bytes of an entry, in the order of their capture; raise NotFoundError."""
+    found = [packet for packet, _ in carriers(directory, [Carried.of(find_entry(directory, id))])]
+    return sorted(found, key=lambda packet: packet.time_ns)  # fragments come when their datagram is whole
+
+
+def find_stream(directory: Path, id: str) -> Iterator[Packet]:
+    """Packets of a connection; raise NotFoundError before the first one."""
+    stream = stream_of(id)
+    chapters = [chapter for chapter in chapters_of(directory, {stream}) if chapter.has_chosen()]
+    if chapters:
+        return (packet for chapter in chapters for packet, *_ in packets_of(chapter))
+    with _entries(directory, stream, DEFAULT) as query:  # what came in fragments alone has no row in the index
+        calls = [Carried.of(entry) for entry in query if entry.state == "closed"]
+    if not calls:
+        raise NotFoundError(f"{id}: no such connection in {directory}", hint=_GONE)
+    return iter(sorted((packet for packet, _ in carriers(directory, calls)), key=lambda packet: packet.time_ns))
+
+
+def _entries(directory: Path, stream: str, limits: Limits) -> Query:
+    name = frozenset([bytes.fromhex(stream)])
+    return Query(directory, Question(filter=compile(""), flows=name, limits=limits))
+
+
+def stream_of(id: str) -> str:
+    """The stream in an entry's id, or the id itself; raise NotFoundError for what is neither."""
+    match = _ID.fullmatch(id)
+    if match is None:
+        raise NotFoundError(
+            f"{id!r} is no id of an entry or a stream", hint="an id is like local.5f3a9c0012ab34cd.00000001"
+        )
+    return match[1]

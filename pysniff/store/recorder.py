@@ -1,0 +1,151 @@
+"""Records from a thread of its own: whoever captures hands over packets and never waits for the disk.
+
+Between the two stands a queue with a bound; what does not fit is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Self
+
+from pysniff.errors import WriteError
+from pysniff.ledger import Ledger
+from pysniff.limits import MIB
+from pysniff.packet import Block
+from pysniff.store.recording import Counts, Recording
+
+# Bytes of packets that wait for the disk: a second of a busy link.
+QUEUE = 64 * MIB
+
+
+class Recorder:
+    """`write()` blocks in the order of their capture; close() when done. Raises as Recording does.
+
+    `dropped`, `dropped_bytes`: packets that came while the queue was full.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        limit: int,
+        *,
+        keep_all: bool = False,
+        segment_size: int | None = None,
+        capture_source: str = "file",
+        queue: int = QUEUE,
+        wait: bool = False,
+    ) -> None:
+        self._recording = Recording(
+            directory, limit, keep_all=keep_all, segment_size=segment_size, capture_source=capture_source, wait=wait
+        )
+        self.dropped = 0
+        self.dropped_bytes = 0
+        self._most = queue
+        self._wait = wait
+        self._waiting: deque[Block] = deque()
+        self._bytes = 0
+        self._packets = 0
+        self._changed = Condition()
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._told = 0
+        self._thread = Thread(target=self._run, name="pysniff store", daemon=True)
+        self._thread.start()
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the packets that left the queue."""
+        return self._recording.counts
+
+    @property
+    def queued(self) -> int:
+        """Packets in the queue."""
+        return self._packets
+
+    @property
+    def notices(self) -> list[str]:
+        return self._recording.notices
+
+    @property
+    def segment(self) -> int:
+        """The number of the segment that is written now."""
+        return self._recording.segment
+
+    def account(self, ledger: Ledger) -> None:
+        """Write what became of every packet into a ledger."""
+        counts = self.counts
+        with self._changed:
+            ledger.store_packets = counts.packets + self._packets + self.dropped
+            ledger.store_waiting = counts.waiting + self._packets
+            ledger.store_queue_full = self.dropped
+        ledger.store_written, ledger.store_cut = counts.stored, counts.cut
+        ledger.store_disk_full, ledger.store_evicted = counts.full, counts.evicted
+
+    def write(self, block: Block) -> None:
+        """Hand over packets; raise WriteError where recording has failed for good."""
+        size = block.captured()
+        with self._changed:
+            if self._failure is not None:
+                raise WriteError(f"recording failed: {self._failure}")
+            while self._wait and self._waiting and self._bytes + size > self._most and self._failure is None:
+                self._changed.wait()
+            if self._waiting and self._bytes + size > self._most:
+                self.dropped += len(block)
+                self.dropped_bytes += size
+                return
+            self._waiting.append(block)
+            self._bytes += size
+            self._packets += len(block)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Write everything that waits; again does nothing."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise WriteError(f"recording failed: {failure}")
+
+    def imbalance(self) -> str:
+        """Words where a packet is unaccounted for, else ""."""
+        return self._recording.counts.imbalance()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        recording = self._recording
+        try:
+            while (block := self._next()) is not None:
+                if isinstance(block, Block):
+                    recording.add(block)
+                if not recording.due():
+                    recording.flush()
+            recording.close()
+        except BaseException as problem:  # the one that captures must learn of it
+            with self._changed:
+                self._failure = problem
+                self._changed.notify_all()
+
+    def _next(self) -> Block | bool | None:
+        """The next block; True where it is time to flush; None at the end."""
+        with self._changed:
+            if not self._waiting and not self._closing:
+                self._changed.wait(self._recording.due())
+            if not self._waiting:
+                return None if self._closing else True
+            block = self._waiting.popleft()
+            self._bytes -= block.captured()
+            self._packets -= len(block)
+            self._changed.notify_all()
+            return block
