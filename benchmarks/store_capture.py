@@ -72,8 +72,8 @@ def run(rounds: int) -> Section:
             ended = len(answered)
         half, lost = "lost at half of dumpcap's rate", _lost(held)
         rows.append(Row(half, lost, "dumpcap -w at its highest", _lost([peer]), "packets", Ratio.AT_MOST, 0.0))
-        more = f"{half}, {QUERIES} queries meanwhile"
-        rows.append(Row(more, _lost(busy), "the same without queries", lost, "packets", Ratio.AT_MOST, 1.0))
+        meanwhile = f"{half}, {QUERIES} queries meanwhile"
+        rows.append(Row(meanwhile, _lost(busy), "the same without queries", lost, "packets", Ratio.AT_MOST, 1.0))
         notes += [told("At half of dumpcap's rate", taken) for taken in held]
         notes += [told(f"The same with {QUERIES} queries of everything", taken) for taken in busy]
         notes.append(f"{ended} queries ended in that time, the store always holding as much as it may.")

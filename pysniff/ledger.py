@@ -77,6 +77,7 @@ _NOTES = (
     "filter_errors",
     "store_evicted",
     "store_unread",
+    "tables_missed",
     "pruned_packets",
     "resumed_blind",
 )
@@ -155,6 +156,7 @@ class Ledger:
     store_waiting: int
     store_evicted: int
     store_unread: int
+    tables_missed: int
     pruned_packets: int
     recalled_bytes: int
     resumed_blind: int

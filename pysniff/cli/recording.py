@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _TOLD = (
     "live_packets", "kernel_received", "kernel_dropped", "interface_dropped", "store_packets", "store_written",
     "store_cut", "store_queue_full", "store_disk_full", "store_waiting", "store_evicted",
+    "tables_missed",
 )  # fmt: skip
 # Seconds between its reports.
 _EVERY = 0.5

@@ -150,6 +150,8 @@ class Passage:
                 known = resumption(rows[place], chapter.index.protocols)
                 self._sniffer.resume(self._tables_of(chapter.files).get(rows["name"][place].tobytes(), known))
         self._names.update(names[wanted].tolist())
+        if self._read and self._read[-1].files == chapter.files:
+            self._read.pop()  # the same, and more of it
         self._read.append(chapter)
 
     def resume(self, conversations: Iterable[Resumption]) -> None:
@@ -164,6 +166,13 @@ class Passage:
         rows = self.last.index.rows if self.last is not None else np.zeros(0, ROW)
         self._names = names.union(rows["name"].view(np.uint64).tolist())
         self._read = [one for one in self._read if one.files.number >= oldest]
+
+    def trim(self, oldest: int) -> None:
+        """Segments before this one are gone: what is known of them alone is of no use any more."""
+        kept = [one for one in self._read if one.files.number >= oldest]
+        if len(kept) < len(self._read):
+            self._read = kept
+            self._names = {name for one in kept for name in one.index.rows["name"].view(np.uint64).tolist()}
 
     def _tables_of(self, files: SegmentFiles) -> dict[bytes, Resumption]:
         if self._tables[0] != files:

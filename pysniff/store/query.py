@@ -262,6 +262,7 @@ class Query:
                 yield from self._read_on(passage, chapter, bounds)
             if moved:
                 clock.saw(passage.time)
+                self._forget(passage)
                 continue
             if last:
                 return
@@ -269,6 +270,13 @@ class Query:
             found = self._matching(passage.advance(clock.now()), bounds)
             if found:
                 yield found
+
+    def _forget(self, passage: Passage) -> None:
+        """What is known of segments that are gone."""
+        there = self._catalogue.look()
+        if there:
+            passage.trim(there[0].number)
+            self._behind = [chapter for chapter in self._behind if chapter.files >= there[0]]
 
     def _read_on(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
         """What is new in a segment, and older packets of conversations that were not wanted until now."""

@@ -83,6 +83,7 @@ class Recorder:
             ledger.store_queue_full = self.dropped
         ledger.store_written, ledger.store_cut = counts.stored, counts.cut
         ledger.store_disk_full, ledger.store_evicted = counts.full, counts.evicted
+        ledger.tables_missed = counts.tables_missed
 
     def write(self, block: Block) -> None:
         """Hand over packets; raise WriteError where recording has failed for good."""
