@@ -22,6 +22,8 @@ from pysniff.entry import Entry
 from pysniff.errors import NotFoundError
 from pysniff.limits import SECOND
 from pysniff.store import Store
+from pysniff.store.catalogue import Catalogue
+from pysniff.store.rows import SHARED_FLOW
 
 LARGEST = 30_000_000
 EVERY = bool(os.environ.get("PYSNIFF_STORE_ALL"))
@@ -79,6 +81,18 @@ def test_cutting_what_nobody_recognises_changes_no_entry(capture: Capture, store
     """Not even the true sizes of those conversations."""
     recorded(store, blocks_of(capture.file), keep_all=False)
     assert different(dicts(whole(capture.file)), dicts(asked(store))) == ""
+
+
+@absent
+@pytest.mark.parametrize("capture", QUICK, ids=ids(QUICK))
+def test_the_index_names_conversations_as_their_entries_do(capture: Capture, store: Path) -> None:
+    """But for those in fragments, which it cannot name."""
+    recorded(store, blocks_of(capture.file), keep_all=False)
+    chapters = Catalogue(store).chapters() if store.exists() else []
+    if any((chapter.index.flows == SHARED_FLOW).any() for chapter in chapters):
+        pytest.skip("has fragments")
+    names = {name.tobytes().hex() for chapter in chapters for name in chapter.index.rows["name"]}
+    assert {entry.stream for entry in everything(capture.file)} <= names
 
 
 SOME = chosen(12, 1)

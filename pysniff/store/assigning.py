@@ -12,7 +12,7 @@ from pysniff.message import CLIENT, SERVER
 from pysniff.packet import ACK, FIN, RST, SYN
 from pysniff.store.columns import TCP, Bools, Columns, Ints
 from pysniff.store.followed import MASK, SIGN, Followed
-from pysniff.store.rows import ENDED
+from pysniff.store.rows import ENDED, UNSURE
 
 # Kept of each half of a conversation that nobody recognises.
 KEPT = 64 * KIB
@@ -24,6 +24,7 @@ class Table(Protocol):
     """What a batch needs of the table of all conversations (flows.py)."""
 
     keep_all: bool
+    clock: int
     cut_packets: int
     cut_bytes: int
 
@@ -34,6 +35,8 @@ class Table(Protocol):
     def number(self, flow: Followed, at: int) -> int: ...
 
     def detection(self, flow: Followed) -> Detection: ...
+
+    def recognises(self, flow: Followed, payload: bytes) -> bool: ...
 
     def decided(self, flow: Followed, protocol: str, *, at_once: bool) -> None: ...
 
@@ -48,6 +51,9 @@ class Batch:
         self._columns = columns
         self._numbers = numbers
         self._keep = keep
+        # What deadlines go by: the newest time so far, for packets may be late.
+        self._clock = np.maximum(np.maximum.accumulate(columns.time), table.clock)
+        table.clock = int(self._clock[-1])
         order = ours[np.argsort(columns.pair[ours], kind="stable")]
         pair = columns.pair[order]
         starts = np.concatenate(([0], np.flatnonzero(pair[1:] != pair[:-1]) + 1))
@@ -63,6 +69,7 @@ class Batch:
         size = np.add.reduceat(columns.size[order], starts).tolist()
         begin = np.minimum.reduceat(columns.time[order], starts).tolist()
         end = np.maximum.reduceat(columns.time[order], starts).tolist()
+        clock = np.maximum.reduceat(self._clock[order], starts).tolist()
         every = np.bitwise_or.reduceat(flags, starts).tolist()
         spans = [self._spans(way) for way in ways]
         sums = [np.add.reduceat(np.where(way, length, 0), starts).tolist() for way in ways]
@@ -71,7 +78,7 @@ class Batch:
         find, number = self._table.find, self._table.number
         for group, (pair, start, stop) in enumerate(zip(self._pairs, starts.tolist(), stops, strict=True)):
             flow, at = find(pair), end[group]
-            if flow is None or flow.detection is not None or every[group] & SYN or at >= flow.expires:
+            if flow is None or flow.detection is not None or every[group] & SYN or clock[group] >= flow.expires:
                 self._one_by_one(flow, pair, start, stop, rows)
                 continue
             forward = 1 if flow.forward else 0
@@ -91,7 +98,7 @@ class Batch:
             for way in (0, 1):
                 if sums[way][group]:
                     first, reach = spans[way][0][group], spans[way][1][group]
-                    flow.moved(way ^ forward, first, reach, at, sums[way][group])
+                    flow.moved(way ^ forward, first, reach, clock[group], sums[way][group])
             if every[group] & (FIN | RST):
                 for place in range(start, stop):
                     if flags[place] & (FIN | RST):
@@ -124,6 +131,8 @@ class Batch:
         self._keep[chosen] = False
         self._table.cut_packets += stop - start
         self._table.cut_bytes += size
+        if flow.marks & ENDED:  # nothing of it comes into an entry any more
+            return
         with_payload = self._columns.length[chosen] > 0
         for end in (0, 1):
             if payloads[end]:
@@ -145,30 +154,35 @@ class Batch:
                 columns.kind,
                 columns.seq,
                 columns.size,
+                self._clock,
             )
             self._lists = [order.tolist(), *[column[order].tolist() for column in every[1:]]]
         table = self._table
         packets = zip(*[values[start:stop] for values in self._lists], strict=True)
-        for place, (index, at, flags, length, back, kind, seq, size) in enumerate(packets, start):
+        number = -1
+        for place, (index, at, flags, length, back, kind, seq, size, clock) in enumerate(packets, start):
             payload = length or kind != TCP
             if flow is None or (
                 (flags & SYN and flow.begun and self._is_new(flow, back, seq, flags))
-                or (payload and at >= flow.expires)
+                or (payload and clock >= flow.expires)
             ):
-                flow = table.follow(pair, kind, self._columns.key(index), back, at)
-            rows[place] = table.number(flow, at)
+                flow, number = table.follow(pair, kind, self._columns.key(index), back, at), -1
+            if number < 0:
+                number = table.number(flow, at)
+            rows[place] = number
             end = int(back != flow.forward)
             if flags & SYN:
                 seq = (seq + 1) & MASK
                 if not flow.begun:
                     flow.bases[end] = flow.ahead[end] = seq
-                    flow.syns[end] = (bool(flags & ACK), at)
+                    flow.syns[end] = (bool(flags & ACK), at, clock)
                 elif flow.bases[end] < 0:
                     flow.bases[end] = flow.ahead[end] = seq
             if payload:
                 if not flow.begun:
-                    flow.begin_with(end, seq, at)
-                    flow.detection = table.detection(flow)
+                    flow.begin_with(end, seq, at, clock)
+                    if not table.recognises(flow, self._columns.payload(index)):
+                        flow.detection = table.detection(flow)
                 if flow.detection is not None:
                     self._detect(flow, flow.detection, end, seq, index, at)
             if not flow.kept and self._cut(flow, end, length, flags, at):
@@ -183,7 +197,7 @@ class Batch:
             elif at < flow.begin:
                 flow.begin = at
             if payload:
-                flow.moved(end, seq, length, at, length)
+                flow.moved(end, seq, length, clock, length)
             if flags & (FIN | RST):
                 flow.closing(end, flags, at)
 
@@ -197,6 +211,7 @@ class Batch:
         if flow.transport == TCP and flow.ahead[end] >= 0 and seq != flow.ahead[end]:
             if (seq - flow.ahead[end]) & MASK < SIGN:  # out of order: let nobody depend on it
                 flow.detection, flow.kept = None, True
+                flow.marks |= UNSURE
             return
         first = flow.client or flow.lead
         side = CLIENT if first == end + 1 else SERVER
@@ -218,7 +233,7 @@ class Batch:
         if most + length <= KEPT or at >= flow.pulse:
             flow.pulse = at + PULSE
             return False
-        if length:  # as Transfer counts them
+        if length and not flow.marks & ENDED:  # as Transfer counts them
             flow.cut_packets[end] += 1
             flow.cut_bytes[end] += length
             flow.cut_end[end] = at

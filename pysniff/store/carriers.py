@@ -126,7 +126,10 @@ def carriers(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packe
             if found is None or (columns.kind[index] == TCP and not columns.length[index]):
                 continue
             position, length = _place(row, key, columns, index, packet.time_ns)
-            carried = found.at(position, length, packet.time_ns)
+            if columns.kind[index] == UDP:
+                carried = found.during(packet.time_ns)
+            else:
+                carried = found.at(position, length, packet.time_ns)
             if carried:
                 fresh = [one for one in carried if one.id not in begun]
                 begun.update(one.id for one in fresh)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from pysniff.store.columns import Ints
-from pysniff.store.directory import SegmentFiles, segments
+from pysniff.store.directory import SegmentFiles, read_from, segments
 from pysniff.store.index import Index
-from pysniff.store.rebuild import load
+from pysniff.store.rebuild import Made, load
 from pysniff.store.rows import JOINED, OLD, ROW, SHARED_FLOW
 
 _ENDS = ["transport", "size", "address_a", "address_b", "port_a", "port_b"]
@@ -38,7 +38,11 @@ class Chapter:
 
     def names_may_differ(self) -> bool:
         """Whether a conversation here may have another name than the one that dissecting gives it."""
-        return bool(len(self.index.late)) or bool((self.index.flows == SHARED_FLOW).any())
+        return bool(len(self.index.late)) or self.has_shared()
+
+    def has_shared(self) -> bool:
+        """Whether there are packets that may be anybody's."""
+        return bool((self.index.flows == SHARED_FLOW).any())
 
     def ends(self) -> np.ndarray:
         """Of each row who talks to whom, as bytes that are equal for the same pair of ends in the same order."""
@@ -110,6 +114,7 @@ class Catalogue:
     def __init__(self, directory: Path, after: int = 0) -> None:
         self.directory = directory
         self._after = after
+        self._made: Made = {}  # indexes that had to be made again
         self.notices: list[str] = []
 
     def look(self) -> list[SegmentFiles]:
@@ -126,7 +131,7 @@ class Catalogue:
         before = [one for one in every if one.number < files.number]
         try:
             growing = last and self.is_recorded()
-            return Chapter(files, load(files, growing=growing, before=before))
+            return Chapter(files, load(files, growing=growing, before=before, made=self._made))
         except FileNotFoundError:
             return None
 
@@ -160,7 +165,11 @@ class Catalogue:
     def capture_source(self) -> str:
         """Where the packets came from, as their entries say it."""
         for files in reversed(self.look()):
-            chapter = self.chapter(files)
-            if chapter is not None and chapter.index.source:
-                return chapter.index.source
+            index = Index()
+            try:
+                index.extend(read_from(files.index, 0))
+            except FileNotFoundError:
+                continue
+            if index.source:
+                return index.source
         return "file"

@@ -12,11 +12,11 @@ import numpy as np
 
 from pysniff.core import Core
 from pysniff.detect import Detection
-from pysniff.dissector import Dissector
+from pysniff.dissector import Dissector, Match
 from pysniff.dissectors import known
 from pysniff.limits import DEFAULT
 from pysniff.store.assigning import Batch
-from pysniff.store.columns import SHARED, TCP, Columns, Ints, pairs_of
+from pysniff.store.columns import SHARED, TCP, UDP, Columns, Ints, pairs_of
 from pysniff.store.followed import Followed
 from pysniff.store.rows import BEGUN, NO_FLOW, OLD, SHARED_FLOW, UNKNOWN, UNSURE
 
@@ -32,10 +32,15 @@ class FlowTable:
         every = [one for dissectors in known().values() for one in dissectors]
         self.protocols = ["", *sorted({one.protocol for one in every})]
         self.forgotten = 0
+        self.clock = 0  # newest time of a packet
         self.cut_packets = 0
         self.cut_bytes = 0
         self.keep_all = keep_all
         self._core = Core(DEFAULT, known(), (), {}, "", "")
+        self._asked = {
+            number: [(one, DEFAULT.detect_bytes * one.patience) for one in known()[transport]]
+            for number, transport in ((TCP, "tcp"), (UDP, "udp"))
+        }
         self._dissectors: dict[str, type[Dissector]] = {one.protocol: one for one in every}
         self._followed: OrderedDict[int, Followed] = OrderedDict()  # by Columns.pair
         self._segment = 0
@@ -119,6 +124,20 @@ class FlowTable:
             flow.cut_packets, flow.cut_bytes, flow.cut_end = [0, 0], [0, 0], [0, 0]
         self._touched[flow.number] = flow
         return flow.number
+
+    def recognises(self, flow: Followed, payload: bytes) -> bool:
+        """Whether the first payload alone says which protocol it is, as it mostly does: what a Detection would find."""
+        first = flow.client or flow.lead
+        client, server = (payload, b"") if flow.lead == first else (b"", payload)
+        try:
+            for dissector, most in self._asked[flow.transport]:
+                if dissector.match(client[:most], server[:most]) is Match.YES:
+                    flow.client = first
+                    self.decided(flow, dissector.protocol, at_once=True)
+                    return True
+        except Exception:  # a plugin's bug is counted where it is dissected
+            return False
+        return False
 
     def detection(self, flow: Followed) -> Detection:
         transport = "tcp" if flow.transport == TCP else "udp"

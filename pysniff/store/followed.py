@@ -47,7 +47,7 @@ class Followed:
         self.protocol = ""  # as of the beginning of the segment, or found since
         self.goes_on = ""  # what it turned to in this segment
         self.bases = [-1, -1]
-        self.syns: list[tuple[bool, int] | None] = [None, None]  # whether with ACK, and when
+        self.syns: list[tuple[bool, int, int] | None] = [None, None]  # whether with ACK, its time, the clock
         self.ahead = [-1, -1]  # sequence numbers due
         self.offsets = [0, 0]  # bytes so far, what was lost included
         self.before = (0, 0)  # the same when the segment began
@@ -66,15 +66,20 @@ class Followed:
         self.turns: tuple[bytes, ...] = ()  # Dissector.turns of the protocol
         self.expires = NEVER  # when what comes is a conversation of its own
 
-    def begin_with(self, end: int, seq: int, at: int) -> None:
+    def begin_with(self, end: int, seq: int, at: int, clock: int) -> None:
         """The first payload, as Connections._begin() and Exchanges._begin() see it."""
         self.begun = True
         self.lead = end + 1
-        for one, syn in enumerate(self.syns):
-            if syn is not None and not _is_remembered(syn[1], at):
-                self.syns[one] = None
         mine, theirs = self.syns[end], self.syns[1 - end]
-        self.first = min([at] + [syn[1] for syn in (mine, theirs) if syn is not None])
+        if mine is not None and not _is_remembered(mine, clock):
+            self.syns[end] = mine = None
+        if theirs is not None and not _is_remembered(theirs, clock):
+            self.syns[1 - end] = theirs = None
+        self.first = at
+        if mine is not None and mine[1] < self.first:
+            self.first = mine[1]
+        if theirs is not None and theirs[1] < self.first:
+            self.first = theirs[1]
         if self.transport != TCP:
             return
         if mine is None and theirs is None:
@@ -87,19 +92,21 @@ class Followed:
         if mine is None:
             self.bases[end] = self.ahead[end] = seq
 
-    def moved(self, end: int, seq: int, length: int, at: int, seen: int) -> None:
+    def moved(self, end: int, seq: int, length: int, clock: int, seen: int) -> None:
         """Payload came, from `seq` on and up to `length` bytes behind it; `seen` bytes in all."""
         self.seen[end] += seen
-        if not self.marks & ENDED:
-            self.expires = self.idle_after(at)
-        if self.transport != TCP:
-            return
-        if self.bases[end] < 0:
-            self.bases[end] = self.ahead[end] = seq
-        step = ((seq + length - self.ahead[end] + SIGN) & MASK) - SIGN
-        if step > 0:
-            self.offsets[end] += step
-            self.ahead[end] = (seq + length) & MASK
+        new = True
+        if self.transport == TCP:
+            if self.bases[end] < 0:
+                self.bases[end] = self.ahead[end] = seq
+            step = ((seq + length - self.ahead[end] + SIGN) & MASK) - SIGN
+            if step > 0:
+                self.offsets[end] += step
+                self.ahead[end] = (seq + length) & MASK
+            # What is sent again keeps no conversation alive, unless packets are all that is counted of it.
+            new = step > 0 or (self.detection is None and not self.protocol and not self.marks & UNSURE)
+        if new and not self.marks & ENDED:
+            self.expires = self.idle_after(clock)
 
     def closing(self, end: int, flags: int, at: int) -> None:
         """A FIN or RST came."""
@@ -172,7 +179,8 @@ class Followed:
         )
 
 
-def _is_remembered(syn: int, at: int) -> bool:
-    """Whether Connections still knows of a SYN, which it forgets once a second."""
-    swept = at // SECOND * SECOND
-    return swept < syn + DEFAULT.idle <= swept + 2 * DEFAULT.idle
+def _is_remembered(syn: tuple[bool, int, int], clock: int) -> bool:
+    """Whether Connections still knows of a SYN: it looks once a second of the clock, if that moves."""
+    _, at, since = syn
+    swept = clock // SECOND * SECOND
+    return swept <= since or swept < at + DEFAULT.idle <= swept + 2 * DEFAULT.idle

@@ -142,7 +142,7 @@ def _is_over(patience: float) -> bool:
 
 
 def main(words: Sequence[str]) -> None:
-    os.nice(19)
+    os.setpriority(os.PRIO_PROCESS, 0, 19)  # absolute: the one that records may have taken precedence
     directory, total, each = words
     keeper = Keeper(Path(directory), int(total), int(each), lambda: _is_over(0))
     parent = os.getppid()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # A follower looks for new packets so often, in seconds: writers flush every 0.2 s.
 POLL = 0.1
+# What lies between the parts of one exchange, where one is in fragments, in nanoseconds.
+FRAGMENTED = DEFAULT.idle_udp + DEFAULT.fragment_wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,7 +358,11 @@ def _in_time(chapters: Sequence[Chapter], bounds: Plan) -> None:
     if bounds.start is None and bounds.end is None:
         return
     within: set[bytes] = set()
+    # A part of a conversation may be in fragments, which no row has.
+    margin = FRAGMENTED if any(chapter.has_shared() for chapter in chapters) else 0
+    start = None if bounds.start is None else bounds.start - margin
+    end = None if bounds.end is None else bounds.end + margin
     for chapter in chapters:
-        within |= chapter.ends_within(bounds.start, bounds.end)
+        within |= chapter.ends_within(start, end)
     for chapter in chapters:
         chapter.keep_ends(within)

@@ -24,40 +24,53 @@ _REMEMBERED = DEFAULT.idle + 60_000_000_000
 _ENHANCED = Struct("<IIIIIII").unpack_from
 
 
-def load(files: SegmentFiles, *, growing: bool, before: Sequence[SegmentFiles] = ()) -> Index:
-    """The index of a segment, completed in memory where the file lacks something.
+Made = dict[SegmentFiles, Index]
+
+
+def load(files: SegmentFiles, *, growing: bool, before: Sequence[SegmentFiles], made: Made) -> Index:
+    """The index of a segment, completed in memory where the file lacks something, and then kept in `made`.
 
     `growing`: somebody writes it now, so what it lacks is still to come. `before`: the segments before it, oldest
     first. Raises FileNotFoundError where the segment is gone.
     """
+    size = size_of(files.packets)
+    if not size and not files.packets.exists():
+        raise FileNotFoundError(files.packets)
+    if files in made and made[files].covered == size:
+        return made[files]
+    index = _of_file(files)
+    if index.covered > size or index.damaged:
+        index = Index() if index.covered > size else index
+    elif growing or index.covered >= size:
+        return index
+    made[files] = completed(index, files, before, made)
+    return made[files]
+
+
+def _of_file(files: SegmentFiles) -> Index:
+    """What the file of an index says, nothing where there is none."""
     index = Index()
     try:
         index.extend(read_from(files.index, 0))
     except FileNotFoundError:
         pass
-    size = size_of(files.packets)
-    if not size and not files.packets.exists():
-        raise FileNotFoundError(files.packets)
-    if index.covered > size or index.damaged:
-        index = Index() if index.covered > size else index
-    elif growing or index.covered >= size:
-        return index
-    return completed(index, files, before)
+    return index
 
 
-def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles]) -> Index:
+def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles], made: Made) -> Index:
     """An index with what stands in the segment behind the bytes that it covers."""
     data = read_from(files.packets, 0)
     index.damaged = False
     if index.covered >= len(data):
         return index
     table = FlowTable(keep_all=True)
-    table.remember(earlier_rows(before))
+    table.remember(earlier_rows(before, made))
     table.begin_segment()
     if index.covered:
         table.remember([(row, index.protocols[row["protocol"]]) for row in index.rows], here=True)
     indexer, interfaces = Indexer(), list(index.interfaces)
-    newest = max(index.latest, _latest(before)) if before or index.covered else 0
+    newest = max(index.latest, (made.get(before[-1]) or _of_file(before[-1])).latest if before else 0)
+    table.clock = newest
     padded = data + bytes(Block.PADDING)
     for offsets, block in _packets(padded, index.covered, len(data), interfaces):
         columns = indexer.columns(block)
@@ -78,16 +91,6 @@ def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles])
         newest = max(newest, index.latest)
     index.covered = len(data)
     return index
-
-
-def _latest(before: Sequence[SegmentFiles]) -> int:
-    """Time of the newest packet in the segment before."""
-    index = Index()
-    try:
-        index.extend(read_from(before[-1].index, 0))
-    except (FileNotFoundError, IndexError):
-        return 0
-    return index.latest
 
 
 def _packets(data: bytes, at: int, limit: int, interfaces: list[tuple[int, str]]) -> Iterator[tuple[list[int], Block]]:
@@ -119,16 +122,12 @@ def _interface(block: bytes) -> tuple[int, str]:
     return linktype, block[20 : 20 + size].decode("utf-8", "replace") if code == 2 else ""
 
 
-def earlier_rows(files: Sequence[SegmentFiles]) -> list[tuple[np.void, str]]:
-    """What the last segments know of conversations that may go on, oldest first."""
+def earlier_rows(files: Sequence[SegmentFiles], made: Made) -> list[tuple[np.void, str]]:
+    """What the last segments know of conversations that may go on, oldest first; `made`: indexes that no file has."""
     found: list[tuple[np.void, str]] = []
     newest = None
     for one in reversed(files):
-        index = Index()
-        try:
-            index.extend(read_from(one.index, 0))
-        except FileNotFoundError:
-            continue
+        index = made.get(one) or _of_file(one)
         if newest is None and len(index.offsets):
             newest = index.latest
         if newest is not None and len(index.offsets) and index.latest < newest - _REMEMBERED:
@@ -151,5 +150,5 @@ def repaired(files: SegmentFiles, before: Sequence[SegmentFiles]) -> tuple[Index
         return index, ""
     if index.covered > size:  # the segment was cut short
         index = Index()
-    index = completed(index, files, before)
+    index = completed(index, files, before, {})  # those before it are put right already
     return index, f"{files.packets.name}: its index was made again"

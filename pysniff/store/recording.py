@@ -352,7 +352,8 @@ class Recording:
             self._keeping.finished(files, index)
             self._number = files.number
             self._latest = max(self._latest, index.latest)
-        self._table.remember(earlier_rows(found))
+        self._table.remember(earlier_rows(found, {}))
+        self._table.clock = self._latest
         self._make_room(0)
         self._begin()
 
