@@ -48,6 +48,7 @@ def read(
     limits: Limits = DEFAULT,
     write: Taker | None = None,
     progress: Progress | None = None,
+    dissect: bool = True,
 ) -> Entries:
     """Entries of capture files, several merged by time; "-" is standard input.
 
@@ -55,6 +56,7 @@ def read(
     `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`: files with protobuf
     descriptor sets.
     `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
+    `dissect`: without it there are no entries, and packets only go to `write`.
     Raises FileError and a display filter's FilterError at once, a capture filter's with the first packet (whether it
     makes sense depends on the link type), and ReadError after the last good entry of a damaged file.
     """
@@ -74,7 +76,7 @@ def read(
         raise
     packets = _Files(files, progress)
     sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="file")
-    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted)
+    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted, dissect=dissect)
 
 
 def sniff(
@@ -124,12 +126,15 @@ class Entries:
         stack: ExitStack,
         chosen: _Chosen,
         filter: Filter | None = None,
+        *,
+        dissect: bool = True,
     ) -> None:
         self._sniffer = sniffer
         self._packets = packets
         self._stack = stack
         self._chosen = chosen
         self._filter = filter
+        self._dissects = dissect
         self._stopped = False
         self._batches = self._run()
         self._entries = (entry for batch in self._batches for entry in batch)
@@ -220,7 +225,7 @@ class Entries:
                         entries = sniffer.advance(item.time_ns)
                     else:
                         block = chosen.of(item, sniffer)
-                        entries = sniffer.feed_block(block) if block.records else []
+                        entries = sniffer.feed_block(block) if self._dissects and block.records else []
                     if entries and (wanted := self._matching(entries)):
                         yield wanted
                     if (self._stopped and isinstance(self._packets, _Files)) or chosen.over:

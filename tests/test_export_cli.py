@@ -88,7 +88,7 @@ def test_after_a_wrong_filter_an_old_file_stays(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["-o", "hra", "x"], "-o hra x: no format hra (did you mean har?)"),
-        (["-o", "x", "har"], "-o x har: no format x (-o FORMAT FILE; formats are har, curl)"),
+        (["-o", "x", "har"], "-o x har: no format x (-o FORMAT FILE; formats are har, curl, pcapng)"),
         (["-o", "har", "-", "--json"], "-o har - and --json both write to standard output (export to a file)"),
         (["-o", "har", "-", "-w", "-"], "-o har - and -w - write to one place (give each a file of its own)"),
         (["-o", "har", "x", "-o", "curl", "./x"], "-o har x and -o curl ./x write to one place"),
@@ -184,7 +184,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_plugin_is_a_format_of_its_own(plugins: Any, tmp_path: Path) -> None:
     plugins(names=Names)
-    assert list(export.known()) == ["har", "curl", "names"]
+    assert list(export.known()) == ["har", "curl", "pcapng", "names"]
     assert run("-q", "-c", "2", "-o", "names", str(tmp_path / "x")).exit_code == 0
     assert (tmp_path / "x").read_text() == "dns\ndns\n"
 
@@ -192,7 +192,7 @@ def test_a_plugin_is_a_format_of_its_own(plugins: Any, tmp_path: Path) -> None:
 def test_a_plugin_that_is_none_is_left_out_with_a_warning(plugins: Any) -> None:
     plugins(broken=dict)
     with pytest.warns(RuntimeWarning, match="exporter broken .*is no Exporter"):
-        assert list(export.known()) == ["har", "curl"]
+        assert list(export.known()) == ["har", "curl", "pcapng"]
 
 
 def test_a_plugin_cannot_take_the_place_of_ours(plugins: Any) -> None:

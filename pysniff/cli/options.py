@@ -61,6 +61,11 @@ class SniffOptions:
     query: QueryOptions | None = None
 
     @property
+    def shows(self) -> bool:
+        """Whether anybody wants the entries: -q into a store only records."""
+        return not (self.quiet and self.store is not None and not self.outputs and not self.strict)
+
+    @property
     def live(self) -> bool:
         """Whether packets come as they happen, so that what they say is shown at once."""
         if self.query is not None:

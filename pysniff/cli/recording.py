@@ -42,6 +42,7 @@ _TOLD = (
     "tables_missed",
 )  # fmt: skip
 _PRECEDENCE = -10
+_PATIENCE = 10
 # Seconds between its reports.
 _EVERY = 0.5
 
@@ -74,7 +75,10 @@ def ask(options: SniffOptions, query: QueryOptions, limits: Limits) -> Query:
     from pysniff.store import Store
 
     assert options.store is not None
-    return Store(options.store).query(
+    store = Store(options.store)
+    if not options.follow and store.is_recorded():
+        os.nice(_PATIENCE)  # who records goes first
+    return store.query(
         options.filter or "",
         start=query.start,
         end=query.end,

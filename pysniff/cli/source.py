@@ -43,6 +43,7 @@ def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[
             limits=bounds,
             write=writer,
             progress=progress,
+            dissect=options.shows,
         )
     return reading.sniff(
         *options.interfaces,

@@ -82,6 +82,12 @@ class Store:
         )
         return Query(self.path, question)
 
+    def is_recorded(self) -> bool:
+        """Whether a process records into it now."""
+        from pysniff.store.catalogue import Catalogue
+
+        return Catalogue(self.path).is_recorded()
+
     def entry(self, id: str, *, limits: Limits = DEFAULT) -> Entry:
         """The entry with this id, as a query gives it; raise NotFound."""
         from pysniff.store.find import find_entry
@@ -111,10 +117,9 @@ def size(text: int | str) -> int:
 
 
 def _filter(text: str | Filter) -> Filter:
-    from pysniff.kfl import compile
-    from pysniff.kfl.variables import schema
+    from pysniff.kfl.variables import compile
 
-    return compile(text, schema()) if isinstance(text, str) else text
+    return compile(text) if isinstance(text, str) else text
 
 
 def _nanoseconds(time: Time | None) -> int | None:

@@ -115,7 +115,6 @@ class Catalogue:
         self.directory = directory
         self._after = after
         self._made: Made = {}  # indexes that had to be made again
-        self.notices: list[str] = []
 
     def look(self) -> list[SegmentFiles]:
         """The segments that are there now, oldest first; raise FileError without a directory."""

@@ -29,9 +29,9 @@ class Passage:
     many of its packets.
     """
 
-    def __init__(self, sniffer: Sniffer) -> None:
+    def __init__(self, sniffer: Sniffer, notices: list[str] | None = None) -> None:
         self._sniffer = sniffer
-        self.notices: list[str] = []
+        self.notices = [] if notices is None else notices
         self.packets_read = 0
         self.packets_pruned = 0
         self.packets_damaged = 0

@@ -65,6 +65,7 @@ class Query:
 
     def __init__(self, directory: Path, question: Question) -> None:
         self._question = question
+        self.notices: list[str] = []
         self._catalogue = Catalogue(directory, question.after)
         self._not_matching = 0
         self._finishing = Event()
@@ -87,10 +88,6 @@ class Query:
         ledger.store_unread = self.packets_damaged + sum(one.packets_dropped for one in self._passages)
         ledger.not_matching, ledger.filter_errors = self._not_matching, self._question.filter.errors
         return ledger
-
-    @property
-    def notices(self) -> list[str]:
-        return [*self._catalogue.notices, *[notice for one in self._passages for notice in one.notices]]
 
     @property
     def packets_read(self) -> int:
@@ -209,7 +206,7 @@ class Query:
             proto=question.proto,
             capture_source=self._catalogue.capture_source(),
         )
-        passage = Passage(sniffer)
+        passage = Passage(sniffer, self.notices)
         self._passages.append(passage)
         return passage
 
