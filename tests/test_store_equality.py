@@ -194,7 +194,7 @@ FEW = chosen(16, 2)
 @absent
 @pytest.mark.parametrize("capture", FEW, ids=ids(FEW))
 def test_an_id_gives_back_the_entry_and_its_packets(capture: Capture, store: Path) -> None:
-    """Alone, the packets of an exchange of HTTP/1, DNS or Redis give that exchange."""
+    """Alone, the packets of an exchange of HTTP/1, DNS or Redis give that exchange; they may carry others too."""
     recorded(store, blocks_of(capture.file), keep_all=False)
     last = {entry.id: entry for entry in whole(capture.file)}
     random = Random(capture.sha256)
@@ -204,9 +204,9 @@ def test_an_id_gives_back_the_entry_and_its_packets(capture: Capture, store: Pat
         packets = Store(store).packets(id)
         assert [packet.time_ns for packet in packets]
         alone = entry.completeness == "complete" and not entry.faults and entry.state == "closed"
-        if alone and entry.protocol in ("http", "dns", "redis"):
-            again = [one for one in fed(packets) if one.protocol == entry.protocol]
-            assert bodies(again) == bodies([entry]), id
+        in_turn = entry.response is None or entry.request is None or entry.response.first >= entry.request.first
+        if alone and in_turn and entry.protocol in ("http", "dns", "redis") and entry.version != "2":
+            assert bodies([entry])[0] in bodies(one for one in fed(packets) if one.protocol == entry.protocol), id
         of_stream = list(Store(store).stream(entry.stream))
         assert set(packets) <= set(of_stream)
         if entry.protocol not in ("tcp", "udp"):  # of those not all is kept

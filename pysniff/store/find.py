@@ -12,6 +12,7 @@ from pysniff.kfl.variables import compile
 from pysniff.limits import DEFAULT, Limits
 from pysniff.packet import Packet
 from pysniff.store.carriers import Carried, carriers, chapters_of, packets_of
+from pysniff.store.catalogue import Catalogue
 from pysniff.store.query import Query, Question
 
 _ID = re.compile(r"(?:.+\.)?([0-9a-f]{16})(?:\.s?[0-9a-f]+)?")
@@ -42,13 +43,15 @@ def find_stream(directory: Path, id: str) -> Iterator[Packet]:
     """Packets of a connection; raise NotFoundError before the first one."""
     stream = stream_of(id)
     chapters = [chapter for chapter in chapters_of(directory, {stream}) if chapter.has_chosen()]
-    if chapters:
-        return (packet for chapter in chapters for packet, *_ in packets_of(chapter))
-    with _entries(directory, stream, DEFAULT) as query:  # what came in fragments alone has no row in the index
+    whole = (packet for chapter in chapters for packet, *_ in packets_of(chapter))
+    if chapters and not any(chapter.has_shared() for chapter in Catalogue(directory).chapters()):
+        return whole
+    with _entries(directory, stream, DEFAULT) as query:  # what came in fragments has no row in the index
         calls = [Carried.of(entry) for entry in query if entry.state == "closed"]
-    if not calls:
+    found = dict.fromkeys([*whole, *(packet for packet, _ in carriers(directory, calls))])
+    if not found:
         raise NotFoundError(f"{id}: no such connection in {directory}", hint=_GONE)
-    return iter(sorted((packet for packet, _ in carriers(directory, calls)), key=lambda packet: packet.time_ns))
+    return iter(sorted(found, key=lambda packet: packet.time_ns))
 
 
 def _entries(directory: Path, stream: str, limits: Limits) -> Query:
