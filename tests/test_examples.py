@@ -21,7 +21,8 @@ EXAMPLES = ROOT / "examples"
 SHOP = EXAMPLES / "shop.pcap"
 SCHEMA = EXAMPLES / "shop.protoset"
 # The package of this checkout, installed or not.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+# gRPC tells of a server that goes away on standard error.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "GRPC_VERBOSITY": "NONE"}
 
 CALLS = [
     "dns A shop.example NOERROR",
