@@ -58,6 +58,6 @@ class Found(NamedTuple):
 
 def integer(digits: bytes) -> int:
     """A number as RESP writes it, int() alone takes spaces and underscores; raise Malformed."""
-    if len(digits) > 20 or not digits.removeprefix(b"-").removeprefix(b"+").isdigit():
+    if len(digits) > 20 or not (digits[1:] if digits[:1] in (b"-", b"+") else digits).isdigit():
         raise Malformed("a number is not a number")
     return int(digits)
