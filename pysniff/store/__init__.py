@@ -27,12 +27,13 @@ class Store:
     """A directory of packets. One process records into it, any number ask it, also while it is recorded.
 
     `limit`: bytes that the directory never exceeds, the index included, as a number or like "200MB"; the oldest packets
-    go first. Nothing is opened, and no directory made, before it is needed.
+    go first. `node`: with this the ids of entries begin. Nothing is opened, and no directory made, before it is needed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], limit: int | str = 200_000_000) -> None:
+    def __init__(self, path: str | os.PathLike[str], limit: int | str = 200_000_000, *, node: str = "local") -> None:
         self.path = Path(path)
         self.limit = size(limit)
+        self.node = node
 
     def record(self, *, keep_all: bool = False, capture_source: str = "file", wait: bool = False) -> Recorder:
         """The one that writes: `with store.record() as recorder: recorder.write(block)`.
@@ -79,6 +80,7 @@ class Store:
             decode_as=decode_as or {},
             proto=schemas(proto),
             limits=limits,
+            node=self.node,
         )
         return Query(self.path, question)
 
@@ -92,13 +94,13 @@ class Store:
         """The entry with this id, as a query gives it; raise NotFound."""
         from pysniff.store.find import find_entry
 
-        return find_entry(self.path, id, limits)
+        return find_entry(self.path, id, limits, self.node)
 
     def packets(self, id: str) -> list[Packet]:
         """The packets that carry an entry, in the order of their capture; raise NotFound."""
         from pysniff.store.find import find_packets
 
-        return find_packets(self.path, id)
+        return find_packets(self.path, id, self.node)
 
     def stream(self, id: str) -> Iterator[Packet]:
         """Every packet of a connection, named by Entry.stream or by the id of one of its entries; raise NotFound."""

@@ -19,10 +19,10 @@ _ID = re.compile(r"(?:.+\.)?([0-9a-f]{16})(?:\.s?[0-9a-f]+)?")
 _GONE = "its packets may have been dropped since"
 
 
-def find_entry(directory: Path, id: str, limits: Limits = DEFAULT) -> Entry:
+def find_entry(directory: Path, id: str, limits: Limits = DEFAULT, node: str = "local") -> Entry:
     """The newest revision of an entry; raise NotFoundError."""
     found = None
-    with _entries(directory, stream_of(id), limits) as query:
+    with _entries(directory, stream_of(id), limits, node) as query:
         for entry in query:
             if entry.id == id:
                 found = entry
@@ -33,9 +33,9 @@ def find_entry(directory: Path, id: str, limits: Limits = DEFAULT) -> Entry:
     return found
 
 
-def find_packets(directory: Path, id: str) -> list[Packet]:
+def find_packets(directory: Path, id: str, node: str = "local") -> list[Packet]:
     """Packets that carry bytes of an entry, in the order of their capture; raise NotFoundError."""
-    found = [packet for packet, _ in carriers(directory, [Carried.of(find_entry(directory, id))])]
+    found = [packet for packet, _ in carriers(directory, [Carried.of(find_entry(directory, id, DEFAULT, node))])]
     return sorted(found, key=lambda packet: packet.time_ns)  # fragments come when their datagram is whole
 
 
@@ -54,9 +54,9 @@ def find_stream(directory: Path, id: str) -> Iterator[Packet]:
     return iter(sorted(found, key=lambda packet: packet.time_ns))
 
 
-def _entries(directory: Path, stream: str, limits: Limits) -> Query:
+def _entries(directory: Path, stream: str, limits: Limits, node: str = "local") -> Query:
     name = frozenset([bytes.fromhex(stream)])
-    return Query(directory, Question(filter=compile(""), flows=name, limits=limits))
+    return Query(directory, Question(filter=compile(""), flows=name, limits=limits, node=node))
 
 
 def stream_of(id: str) -> str:

@@ -38,6 +38,7 @@ FRAGMENTED = DEFAULT.idle_udp + DEFAULT.fragment_wait
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """`start`, `end`: nanoseconds, both included, of entries' timestamps. `flows`: names of the only ones wanted.
+    `node`: with this ids begin.
 
     `after`: only segments with larger numbers.
     """
@@ -53,6 +54,7 @@ class Question:
     decode_as: Mapping[tuple[str, int], str] = field(default_factory=dict)
     proto: Schemas = NOTHING
     limits: Limits = DEFAULT
+    node: str = "local"
 
 
 class Query:
@@ -202,6 +204,7 @@ class Query:
         question = self._question
         sniffer = Sniffer(
             limits=question.limits,
+            node=question.node,
             decode_as=question.decode_as,
             proto=question.proto,
             capture_source=self._catalogue.capture_source(),

@@ -1,0 +1,1 @@
+"""Workers on every node, and the hub that asks them."""
