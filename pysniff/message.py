@@ -5,7 +5,8 @@ A protocol subclasses Message with its own fields; heads and bodies stay raw unt
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, NamedTuple
 
@@ -60,6 +61,15 @@ def noted(faults: tuple[Fault, ...], fault: Fault) -> tuple[Fault, ...]:
     return (*faults, fault)
 
 
+class Parts(ABC):
+    """Whose the bytes of a half are where messages are interleaved, from the first byte of any message on."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Iterator[tuple[Hashable, int]]:
+        """Take the next bytes; keys of messages, and how many bytes of the half are each one's. What cannot be told
+        yet comes with a later call."""
+
+
 class Message:
     """A request, a response, or a message that stands alone.
 
@@ -76,6 +86,8 @@ class Message:
     stands_in: ClassVar[Role | None] = None
     # None: answered in order. Anything else: answered by the message with the same key.
     key: Hashable = None
+    # Whose bytes come between its first and its last, where messages with keys are interleaved.
+    parts: ClassVar[type[Parts] | None] = None
     # Of a request with a key: words that say why no answer can come, "" while one may.
     hopeless: str = ""
 

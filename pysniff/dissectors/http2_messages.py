@@ -11,6 +11,7 @@ from pysniff.dissectors.grpc_call import read_type
 from pysniff.dissectors.grpc_framing import MessageCounter
 from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.dissectors.http2_head import Head
+from pysniff.dissectors.http2_parts import FrameParts
 from pysniff.limits import Limits
 from pysniff.message import Fault, Side, noted, printable
 
@@ -28,6 +29,7 @@ class Http2Message(HttpMessage):
     else:
         __slots__ = ()  # two bases cannot both have some: they are in the subclasses
 
+    parts = FrameParts
     key: int
     head: Head
     ended: bool

@@ -10,7 +10,8 @@ from typing import ClassVar
 from pysniff.entry import Entry
 from pysniff.export.exporter import Exporter
 from pysniff.export.pcapng import CommentedPackets
-from pysniff.store.carriers import Carried, carriers
+from pysniff.store.carriers import carriers
+from pysniff.store.carrying import Carried
 
 # Calls remembered until their packets are looked up, about 500 bytes each.
 _MOST = 1_000_000

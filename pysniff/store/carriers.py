@@ -4,65 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from pysniff.decode import Decoder
-from pysniff.entry import Entry
 from pysniff.fragments import FragmentTable, Whole
 from pysniff.layer import Fragment
-from pysniff.message import Message, Side
 from pysniff.packet import SYN, Packet, Rejected
+from pysniff.store.carrying import Carried, Half
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.columns import TCP, UDP, Columns, Indexer
 from pysniff.store.rows import UNKNOWN, key_of
 from pysniff.store.selection import pieces
-
-
-class Carried(NamedTuple):
-    """What has to be known of an entry to find its packets, and to say in a line what it is."""
-
-    id: str
-    stream: str
-    title: str
-    # Addresses and ports of the conversation's first packet, and who sent that.
-    sender_key: bytes
-    first_side: Side
-    # Of each message its side, its first byte's position, the end if nothing is between, its first and last time.
-    spans: tuple[tuple[Side, int, int | None, int, int], ...]
-
-    @classmethod
-    def of(cls, entry: Entry) -> Carried:
-        messages = {id(one): one for one in (entry.request, entry.response) if one is not None}.values()
-        title = f"{entry.protocol} {entry.summary} {entry.status}".rstrip()
-        return cls(
-            entry.id, entry.stream, title, entry.sender_key, entry.first_side, tuple(_span(one) for one in messages)
-        )
-
-
-def _span(message: Message) -> tuple[Side, int, int | None, int, int]:
-    whole = message.key is None and not any(fault.kind == "gap" for fault in message.faults)
-    end = message.position + message.size if whole else None
-    return message.side, message.position, end, message.first, message.last
-
-
-class _Half:
-    """The messages of one half, in the order of their bytes; `under_way`: those that packets of now may carry."""
-
-    def __init__(self) -> None:
-        self.coming: list[tuple[int, int, int | None, int, Carried]] = []  # last first
-        self.under_way: list[tuple[int, int, int | None, int, Carried]] = []
-
-    def at(self, position: int, length: int, time_ns: int) -> list[Carried]:
-        while self.coming and self.coming[-1][0] < position + length:
-            self.under_way.append(self.coming.pop())
-        self.under_way = [one for one in self.under_way if one[3] >= time_ns]
-        return [one[4] for one in self.under_way if one[2] is None or position < one[2]]
-
-    def during(self, time_ns: int) -> list[Carried]:
-        """The same by time alone."""
-        return [one[4] for one in (*self.under_way, *self.coming) if one[1] <= time_ns <= one[3]]
+from pysniff.tcp import reverse
 
 
 class _Parts(FragmentTable):
@@ -90,22 +44,29 @@ _FRAGMENTS = 4_096
 
 
 def carriers(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packet, list[Carried]]]:
-    """Every packet that carries bytes of one of these entries, in the order of their capture, with those that begin
-    in it."""
-    halves: dict[tuple[str, bytes], _Half] = {}
+    """Every packet that carries bytes of one of these entries, once, with those that begin in it; in the order of
+    their capture, but where it takes later packets to know whose bytes they are."""
+    begun: set[str] = set()
+    for packet, carried in _carried(directory, wanted):
+        if carried:
+            fresh = [one for one in carried if one.id not in begun]
+            begun.update(one.id for one in fresh)
+            yield packet, fresh
+
+
+def _carried(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packet, list[Carried]]]:
+    halves: dict[tuple[str, bytes], Half] = {}
+    by_key: dict[bytes, list[Half]] = {}
     streams: set[str] = set()
     for one in wanted:
         streams.add(one.stream)
-        back = _reverse(one.sender_key)
-        for side, position, end, first, last in one.spans:
-            key = one.sender_key if side is one.first_side else back
-            halves.setdefault((one.stream, key), _Half()).coming.append((position, first, end, last, one))
-    for half in halves.values():
-        half.coming.sort(key=lambda span: span[:2], reverse=True)
-    begun: set[str] = set()
-    by_key: dict[bytes, list[_Half]] = {}
-    for (_, key), half in halves.items():
-        by_key.setdefault(key, []).append(half)
+        back = reverse(one.sender_key)
+        for span in one.spans:
+            key = one.sender_key if span.side is one.first_side else back
+            if (one.stream, key) not in halves:
+                halves[one.stream, key] = half = Half()
+                by_key.setdefault(key, []).append(half)
+            halves[one.stream, key].add(span, one)
     parts = _Parts()
     decoder = Decoder()
     decoder.fragments = parts
@@ -116,40 +77,27 @@ def carriers(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packe
                 found_in = decoder.decode(packet.data, packet.linktype, packet.wire_length, packet.time_ns)
                 every = [half for one in found_in if not isinstance(one, Rejected) for half in by_key.get(one.key, ())]
                 carried = [one for half in every for one in half.during(packet.time_ns)]
-                for part in parts.carriers if carried else ():
-                    fresh = [one for one in carried if one.id not in begun]
-                    begun.update(one.id for one in fresh)
-                    yield part, fresh
+                yield from ((part, carried) for part in parts.carriers)
                 continue
             key = columns.key(index) if columns.kind[index] in (TCP, UDP) else b""
             found = halves.get((row["name"].tobytes().hex(), key))
-            if found is None or (columns.kind[index] == TCP and not columns.length[index]):
+            if found is None:
                 continue
-            position, length = _place(row, key, columns, index, packet.time_ns)
             if columns.kind[index] == UDP:
-                carried = found.during(packet.time_ns)
-            else:
-                carried = found.at(position, length, packet.time_ns)
-            if carried:
-                fresh = [one for one in carried if one.id not in begun]
-                begun.update(one.id for one in fresh)
-                yield packet, fresh
+                yield packet, found.during(packet.time_ns)
+            elif columns.length[index]:
+                yield from found.take(packet, _position(row, key, columns, index), columns.payload(index))
+    for half in halves.values():
+        yield from half.rest()
 
 
-def _reverse(key: bytes) -> bytes:
-    size = (len(key) - 4) // 2
-    return key[size : 2 * size] + key[:size] + key[-2:] + key[-4:-2]
-
-
-def _place(row: np.void, key: bytes, columns: Columns, index: int, time_ns: int) -> tuple[int, int]:
-    """Position and length of a packet's payload in its half; of a datagram the position is its time."""
-    if columns.kind[index] == UDP:
-        return time_ns - int(row["first"]), 1
+def _position(row: np.void, key: bytes, columns: Columns, index: int) -> int:
+    """Of a segment's payload in its half."""
     base, before = ("base_a", "offset_a") if key == key_of(row) else ("base_b", "offset_b")
     offset = int(row[before])
     first = int(columns.seq[index]) + bool(columns.flags[index] & SYN)
     step = first - int(row[base]) - offset
-    return offset + ((step + (1 << 31)) & 0xFFFFFFFF) - (1 << 31), int(columns.length[index])
+    return offset + ((step + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
 
 
 def chapters_of(directory: Path, streams: Collection[str]) -> list[Chapter]:

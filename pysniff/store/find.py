@@ -11,7 +11,8 @@ from pysniff.errors import NotFoundError
 from pysniff.kfl.variables import compile
 from pysniff.limits import DEFAULT, Limits
 from pysniff.packet import Packet
-from pysniff.store.carriers import Carried, carriers, chapters_of, packets_of
+from pysniff.store.carriers import carriers, chapters_of, packets_of
+from pysniff.store.carrying import Carried
 from pysniff.store.catalogue import Catalogue
 from pysniff.store.query import Query, Question
 
