@@ -13,6 +13,8 @@ time here, 15-29 us with dpkt and 6-14 us without (internet.py).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from pysniff import tunnels, wireless
 from pysniff.fragments import FragmentTable
 from pysniff.internet import PROTOCOL_NAMES, PROTOCOLS, ipv4, ipv6
@@ -44,10 +46,12 @@ class Decoder:
         self.not_tunnelled = 0
         self._layers = limits.layers
 
-    def decode(self, data: bytes, linktype: int, wire_length: int, time_ns: int) -> tuple[Found, ...]:
+    def decode(
+        self, data: bytes, linktype: int, wire_length: int, time_ns: int, interface: Hashable = ""
+    ) -> tuple[Found, ...]:
         """What one captured packet holds, in its order: one, or more where several messages share a packet.
 
-        A datagram in fragments is given with the one that completes it.
+        A datagram in fragments is given with the one that completes it. `interface`: where it was captured.
         """
         found: list[Found] = []
         steps: list[tuple[Next | Part, int]] = [
@@ -58,7 +62,7 @@ class Decoder:
             if isinstance(result, Several):
                 steps += [(part, budget) for part in reversed(result.parts)]
             elif isinstance(result, Fragment):
-                whole = self.fragments.add(result, time_ns)
+                whole = self.fragments.add(result, time_ns, interface)
                 if isinstance(whole, Rejected):
                     found.append(whole)
                 else:

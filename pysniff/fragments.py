@@ -1,12 +1,14 @@
 """Puts IP datagrams together from their fragments.
 
 What came first stands: a later fragment fills holes only. A datagram leaves once, whole, or it is counted
-as expired, evicted or still waiting: started == whole + expired + evicted + waiting, at any time.
+as expired, evicted or still waiting: started == whole + expired + evicted + waiting, at any time. What another
+interface shows of one that has just left is a copy.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from pysniff.layer import Fragment
@@ -89,6 +91,8 @@ class FragmentTable:
         self._limits = limits
         self._table: dict[bytes, _Waiting] = {}  # in the order in which they began
         self._charged = 0
+        # When datagrams left, and with a fragment of which interface, in that order: for the time that copies take.
+        self._left: dict[bytes, tuple[int, Hashable]] = {}
         self.packets = 0  # fragments seen, the refused ones too
         self.refused = 0  # fragments with impossible offsets or lengths
         self.duplicates = 0  # fragments that brought nothing new
@@ -104,13 +108,16 @@ class FragmentTable:
         """Datagrams that are not whole yet."""
         return len(self._table)
 
-    def add(self, fragment: Fragment, time_ns: int) -> Whole | Rejected:
+    def add(self, fragment: Fragment, time_ns: int, interface: Hashable = "") -> Whole | Rejected:
         """Take one fragment; give the datagram where this made it whole."""
         self.advance(time_ns)
         self.packets += 1
         data, missing = fragment.span.cut()
         piece = Piece(fragment.offset, fragment.offset + len(data) + missing, data)
         waiting = self._table.get(fragment.key)
+        if waiting is None and self._is_copy(fragment.key, time_ns, interface):
+            self.duplicates += 1
+            return Rejected("fragment", "copy")
         if (why := _impossible(fragment, piece, waiting)) is not None:
             self.refused += 1
             return Rejected("malformed", why)
@@ -121,9 +128,18 @@ class FragmentTable:
         if waiting.covered == waiting.size:
             self.whole += 1
             self._drop(fragment.key)
+            self._left.pop(fragment.key, None)
+            self._left[fragment.key] = time_ns, interface
             return Whole(waiting.protocol, waiting.join(), waiting.size)
         self._evict()
         return Rejected("fragment", "waiting")
+
+    def _is_copy(self, key: bytes, time_ns: int, interface: Hashable) -> bool:
+        left, window = self._left, self._limits.copy_window
+        while left and (abs(next(iter(left.values()))[0] - time_ns) > window or len(left) > self._limits.fragments):
+            del left[next(iter(left))]
+        known = left.get(key)
+        return known is not None and known[1] != interface and abs(known[0] - time_ns) <= window
 
     def _take(self, waiting: _Waiting, fragment: Fragment, piece: Piece) -> None:
         before = waiting.charged

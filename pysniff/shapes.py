@@ -82,6 +82,14 @@ def plain_datagram(block: Block, start: int, end: int) -> Datagram | None:
     return Datagram(key, data[body : body - 8 + length], 0)
 
 
+def interface_of(block: Block, start: int) -> str | bytes:
+    """What tells the interface of a packet from others: of a capture on "any", Linux cooked v2, its number there."""
+    if block.linktype == _COOKED2:
+        return block.data[start + 4 : start + 8]
+    return block.interface
+
+
+_COOKED2 = 276  # LINKTYPE_LINUX_SLL2
 _TUNNELS = frozenset(port.to_bytes(2, "big") for port in TUNNELS)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from pysniff.conversation import Conversation
+from pysniff.copies import Copies
 from pysniff.core import Core
 from pysniff.dissector import Receiver
 from pysniff.entry import Flow
@@ -42,6 +43,10 @@ class Direction:
     def progress(self) -> int:
         return self._count
 
+    def copied(self) -> None:
+        """One came that another interface had shown: it keeps the conversation alive, as any."""
+        self._count += 1
+
     def take(self, payload: bytes, at: int) -> bool:
         """Feed or count one datagram; whether it was only counted."""
         self._count += 1
@@ -59,20 +64,26 @@ class Direction:
 class Exchanges:
     """All UDP conversations, by key."""
 
-    __slots__ = ("_core", "directions", "_open")
+    __slots__ = ("_core", "_directions", "_open", "_copies")
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.directions: dict[bytes, Direction] = {}
+        self._directions: dict[bytes, Direction] = {}
         self._open: OrderedDict[Conversation, bytes] = OrderedDict()
+        self._copies = Copies(core.limits, core.ledger)
 
-    def datagram(self, key: bytes, payload: bytes, missing: int, at: int) -> None:
+    def datagram(self, key: bytes, payload: bytes, missing: int, at: int, interface: Hashable = "") -> None:
         """Take one datagram; `missing` bytes of it were cut by the snapshot length."""
         ledger = self._core.ledger
         ledger.udp_bytes += len(payload)
         ledger.snapped_bytes += missing
-        direction = self.directions.get(key) or self._begin(key, at)
-        if direction.take(payload, at):
+        direction = self._directions.get(key) or self._begin(key, at)
+        # Of what nobody is interested in, packets are counted as they come, TCP's too.
+        if not direction.skipping and self._copies.is_copy(key, payload, interface, at):
+            direction.copied()
+            ledger.udp_copies += 1
+            ledger.udp_duplicate_bytes += len(payload)
+        elif direction.take(payload, at):
             ledger.udp_skipped_bytes += len(payload)
         else:
             ledger.udp_delivered += len(payload)
@@ -106,7 +117,7 @@ class Exchanges:
             self._add(resumption.key, resumption.first, resumption.client, resumption.protocol)
         else:
             self._add(key, at, None, "")
-        return self.directions[key]
+        return self._directions[key]
 
     def _add(self, key: bytes, first: int, client: int | None, protocol: str) -> None:
         """`client` and `protocol` as of Resumption."""
@@ -120,11 +131,11 @@ class Exchanges:
         there.conversation = back.conversation = conversation
         self._open[conversation] = key
         # A sender that is its own receiver has one direction.
-        self.directions[reverse(key)] = back
-        self.directions[key] = there
+        self._directions[reverse(key)] = back
+        self._directions[key] = there
 
     def _end(self, conversation: Conversation, at: int, reason: str) -> None:
         key = self._open.pop(conversation)
-        self.directions.pop(key, None)
-        self.directions.pop(reverse(key), None)
+        self._directions.pop(key, None)
+        self._directions.pop(reverse(key), None)
         conversation.close(at, reason)

@@ -214,13 +214,13 @@ def test_simple_and_obsolete_packet_blocks_are_read() -> None:
 
 
 def test_blocks_of_no_use_are_skipped_and_counted() -> None:
-    unknown = ng_block(0x0BAD, b"custom") + ng_block(4, bytes(8))
+    unknown = ng_block(0x0BAD, b"custom") + ng_block(7, bytes(8))
     parser = PcapngParser()
     data = ng_section() + ng_interface() + unknown + ng_packet(b"on")
     packets = [packet for start in range(0, len(data), 7) for block in parser.feed(data[start : start + 7])
                for packet in block.packets()]  # fmt: skip
     assert [packet.data for packet in packets] == [b"on"]
-    assert parser.skipped == {0x0BAD: 1, 4: 1}
+    assert parser.skipped == {0x0BAD: 1, 7: 1}
 
 
 def test_a_huge_unknown_block_is_passed_without_being_held() -> None:

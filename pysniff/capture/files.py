@@ -97,6 +97,13 @@ class CaptureFile:
         """Packets that the capturing program says it lost, from its statistics blocks so far."""
         return self._parser.dropped if isinstance(self._parser, PcapngParser) else 0
 
+    def take_names(self) -> list[tuple[bytes, str]]:
+        """Addresses and their names that the capture brought with it since this was last called."""
+        if not isinstance(self._parser, PcapngParser) or not self._parser.names:
+            return []
+        names, self._parser.names = self._parser.names, []
+        return names
+
     def close(self) -> None:
         """End the iteration; callable from a signal handler or another thread."""
         self._stream.close()

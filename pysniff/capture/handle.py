@@ -3,22 +3,23 @@
 The kernel counts from the moment its socket exists, libpcap installs a filter later and drops what it does
 not like by itself, and packets still in the buffer at the end are counted but never seen. So the socket
 first rejects everything, is emptied, and its counters are noted; at the end it rejects everything again and
-is emptied. In between: received - dropped = delivered, packet by packet.
+is emptied. In between: received - dropped = delivered, packet by packet, whatever filters follow one another.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
-import sys
 from typing import NamedTuple
 
 import pcapy
 
-from pysniff.capture.interfaces import index_of, is_loopback, unknown
+from pysniff.capture import kernel_filter
+from pysniff.capture.interfaces import unknown
+from pysniff.capture.kernel_filter import Program
 from pysniff.errors import FILTER_HINT, CaptureError, FilterError, PrivilegeError
+from pysniff.limits import KIB
 from pysniff.packet import Block
 
 BATCH = 1024  # packets a call
@@ -42,7 +43,6 @@ _FAILURES = {
 # DLT_ values of a live handle that differ from the LINKTYPE_ value of the same thing (pcap-common.c).
 _LINKTYPES = {11: 100, 12: 101, 13: 102, 14: 103, 17: 110, 18: 111, 19: 123}
 
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # linux/socket.h
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23  # linux/if_packet.h
 _U32 = 1 << 32
 
@@ -56,48 +56,82 @@ class Statistics(NamedTuple):
 
 
 class Handle:
-    """An activated pcapy handle that accepts nothing until accept(bpf). `fd` is for poll."""
+    """An activated pcapy handle that lets nothing in until install(). `fd` is for poll.
 
-    def __init__(self, name: str, snaplen: int, buffer_size: int, promiscuous: bool) -> None:
+    `shown`: how the interface is called in Blocks, where that is not its name. `buffer_size`: bytes of kernel buffer.
+    Made in the network namespace of its interface. Raises CaptureError and PrivilegeError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        snaplen: int,
+        buffer_size: int,
+        promiscuous: bool,
+        *,
+        loopback: bool = False,
+        shown: str = "",
+    ) -> None:
         self.name = name
-        self.index = index_of(name)
+        self.shown = shown or name
+        self.buffer_size = buffer_size
+        self._snaplen = snaplen
         self._reader = _activated(name, snaplen, buffer_size, promiscuous)
         self.fd: int = self._reader.getfd()
         if self.fd < 0:
-            raise CaptureError(f"{name}: cannot be waited for")
+            raise CaptureError(f"{self.shown}: cannot be waited for")
         self._reader.setnonblock(1)
-        dlt = self._reader.datalink()
-        self.linktype: int = _LINKTYPES.get(dlt, dlt)
+        self.dlt: int = self._reader.datalink()
+        self.linktype: int = _LINKTYPES.get(self.dlt, self.dlt)
         self._raw = (0, 0, 0)
         self._total = [0, 0, 0]
-        if sys.platform == "linux" and is_loopback(name):
-            # A packet passes loopback twice, out and in; libpcap drops the first, which the kernel has counted.
-            self._set_option(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, struct.pack("i", 1))
+        self._counts = False
+        self.in_kernel = kernel_filter.is_packet_socket(self.fd)
+        if self.in_kernel:
+            self._reader.setfilter("")  # of libpcap's own, that everything matches, for good
+            if loopback:
+                # A packet passes it twice, out and in; libpcap drops the first, which the kernel has counted.
+                self._set_option(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, struct.pack("i", 1))
         self.reject()
 
     def reject(self) -> bool:
-        """Let nothing more in; False where that cannot be, and the account is not exact.
-
-        In the kernel, behind libpcap's back: its own filter would also drop what is waiting.
-        """
-        if sys.platform != "linux":
+        """Let nothing more in; False where that cannot be, and the account is not exact."""
+        if not self.in_kernel:
             return False
-        # One instruction, BPF_RET | BPF_K with 0: keep no byte.
-        program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
-        filter_ = struct.pack("HP", 1, ctypes.addressof(program))
-        return self._set_option(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
+        try:
+            kernel_filter.attach(self.fd, kernel_filter.REJECT)
+        except OSError:
+            return False
+        return True
 
-    def accept(self, bpf: str) -> None:
-        """Begin to count, and let in what matches; raise FilterError. The buffer must be empty."""
+    def program(self, bpf: str) -> Program:
+        """What install() takes; for every handle of this `dlt`, in this namespace. Raises FilterError, CaptureError."""
+        if not self.in_kernel or not bpf.strip():
+            return b""
+        scratch = _activated(self.name, self._snaplen, 256 * KIB, False)
+        try:
+            return kernel_filter.compiled(bpf, scratch)
+        finally:
+            scratch.close()
+
+    def begin(self) -> None:
+        """Count from here on. The buffer must be empty, and nothing may be let in."""
         self._count()
         self._total = [0, 0, 0]
-        # Without a filter too: libpcap replaces ours only by another. "" matches everything.
+        self._counts = True
+
+    def install(self, bpf: str, program: Program) -> None:
+        """Let in what matches, in place of what was let in before, at once; raise FilterError or CaptureError."""
+        if self.in_kernel:
+            try:
+                kernel_filter.attach(self.fd, program)
+            except OSError as error:
+                raise CaptureError(f"{self.shown}: the capture filter: {error.strerror}") from None
+            return
         try:
             self._reader.setfilter(bpf)
         except (pcapy.PcapError, ValueError) as error:
             raise FilterError(f"capture filter {bpf!r}: {error}", hint=FILTER_HINT) from None
-        if not bpf and sys.platform == "linux":
-            self._set_option(socket.SOL_SOCKET, _SO_DETACH_FILTER, bytes(4))
 
     def batch(self) -> Block | None:
         """What is waiting, at most BATCH packets; None when nothing is. Raises pcapy.PcapError.
@@ -108,10 +142,12 @@ class Handle:
         data, meta = self._reader.next_batch(BATCH)
         if not meta:
             return None
-        return Block.captured_live(data, meta, self.linktype, self.name)
+        return Block.captured_live(data, meta, self.linktype, self.shown)
 
     def statistics(self) -> Statistics:
-        """Since accept()."""
+        """Since begin()."""
+        if not self._counts:
+            return Statistics(0, 0, 0)
         self._count()
         return Statistics(*self._total)
 
@@ -127,16 +163,12 @@ class Handle:
             self._total[index] += (now[index] - self._raw[index]) % _U32
         self._raw = now
 
-    def _set_option(self, level: int, option: int, value: bytes) -> bool:
+    def _set_option(self, level: int, option: int, value: bytes) -> None:
         with socket.socket(fileno=os.dup(self.fd)) as duplicate:
-            # nflog, bluetooth-monitor and others are filtered by libpcap alone.
-            if duplicate.family != socket.AF_PACKET:
-                return False
             try:
                 duplicate.setsockopt(level, option, value)
             except OSError:  # PACKET_IGNORE_OUTGOING came with Linux 4.20
-                return False
-        return True
+                pass
 
 
 def _activated(name: str, snaplen: int, buffer_size: int, promiscuous: bool) -> pcapy.Reader:

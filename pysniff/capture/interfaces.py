@@ -16,7 +16,7 @@ from pysniff.errors import CaptureError
 _UP, _LOOPBACK = 1, 8  # IFF_UP, IFF_LOOPBACK
 
 # What libpcap offers beside network interfaces; pcapy does not pass its descriptions on.
-_DEVICES = {
+DEVICES = {
     "any": "all interfaces at once; a routed packet shows twice",
     "bluetooth-monitor": "Bluetooth, as its monitor sees it",
     "dbus-session": "D-Bus session bus",
@@ -42,12 +42,12 @@ def list_interfaces() -> list[Interface]:
         names = pcapy.findalldevs()
     except pcapy.PcapError as error:
         raise CaptureError(f"the interfaces cannot be listed: {error}") from None
-    known = _configured()
+    known = configured()
     found = []
     for name in dict.fromkeys(names):
         flags, addresses = known.get(name, (0, ()))
         loopback = bool(flags & _LOOPBACK)
-        description = _DEVICES.get(name, "")
+        description = DEVICES.get(name, "")
         if not description:
             description = "USB bus" if name.startswith("usbmon") else "loopback" if loopback else ""
         found.append(Interface(name, description, tuple(addresses), bool(flags & _UP), loopback))
@@ -59,24 +59,9 @@ def names_up() -> list[str]:
     return [interface.name for interface in list_interfaces() if interface.up]
 
 
-def is_loopback(name: str) -> bool:
-    return bool(_configured().get(name, (0, []))[0] & _LOOPBACK)
-
-
-def index_of(name: str) -> int:
-    """The kernel's number of an interface, which a new one of the same name does not have; 0 for other devices."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return 0
-
-
-def exists(index: int) -> bool:
-    try:
-        socket.if_indextoname(index)
-    except (OSError, OverflowError):
-        return False
-    return True
+def local_addresses() -> list[str]:
+    """IPv4 and IPv6 addresses of this network namespace, as text."""
+    return [address for _, addresses in configured().values() for address in addresses]
 
 
 def unknown(name: str) -> CaptureError:
@@ -99,8 +84,8 @@ _Address._fields_ = [
 ]
 
 
-def _configured() -> dict[str, tuple[int, list[str]]]:
-    """Flags and addresses by name, from getifaddrs(3)."""
+def configured() -> dict[str, tuple[int, list[str]]]:
+    """Flags and addresses by name, from getifaddrs(3): of the network namespace of the calling thread."""
     library = ctypes.CDLL(None, use_errno=True)
     library.freeifaddrs.argtypes = [ctypes.POINTER(_Address)]
     first = ctypes.POINTER(_Address)()

@@ -17,12 +17,14 @@ from pysniff.packet import Block
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
 
-SECTION, INTERFACE, PACKET, SIMPLE, STATISTICS, ENHANCED, SECRETS = 0x0A0D0D0A, 1, 2, 3, 5, 6, 0x0A
+SECTION, INTERFACE, PACKET, SIMPLE, NAMES, STATISTICS, ENHANCED, SECRETS = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6, 0x0A
 
 # One block that we read whole: the longest packet and generous options.
 LONGEST_BLOCK = LONGEST + MIB
 # Kept of decryption secrets in one file; a key log line is 200 bytes.
 SECRETS_BYTES = 16 * MIB
+# Names that wait to be taken: as many as are remembered (limits.py).
+NAMES_WAITING = 65_536
 # Interfaces of one section; the descriptions of real ones are a few hundred.
 INTERFACES = 65_536
 # The latest time, in nanoseconds: the year 2262. A block can name the year 584,554,049,253; we say this then.
@@ -65,6 +67,7 @@ _LAYOUTS = {b"\x4d\x3c\x2b\x1a": _Layout("<"), b"\x1a\x2b\x3c\x4d": _Layout(">")
 class PcapngParser:
     """`feed()` bytes, then `end()`.
 
+    `names`: addresses and names of name resolution blocks, for whoever takes them; `names_dropped`: beyond the bound.
     `secrets`: (type, bytes) of decryption secrets blocks; `secrets_dropped`: bytes of those beyond the bound.
     `skipped`: blocks of no use here, by type. `dropped`, `received`: packets, as the capturing program
     noted them in its last statistics.
@@ -75,6 +78,8 @@ class PcapngParser:
     def __init__(self) -> None:
         self.secrets: list[tuple[int, bytes]] = []
         self.secrets_dropped = 0
+        self.names: list[tuple[bytes, str]] = []
+        self.names_dropped = 0
         self.skipped: dict[int, int] = {}
         self._secrets_bytes = 0
         self._closed_statistics = (0, 0)
@@ -94,6 +99,7 @@ class PcapngParser:
             ENHANCED: (32, self._enhanced),
             SIMPLE: (16, self._simple),
             PACKET: (32, self._packet),
+            NAMES: (12, self._name_resolution),
             STATISTICS: (24, self._interface_statistics),
             SECRETS: (20, self._decryption_secrets),
         }
@@ -282,6 +288,18 @@ class PcapngParser:
                 count = self._layout.count.unpack(value)[0]
                 received, dropped = (count, dropped) if code == 4 else (received, count)
         self._statistics[number] = (received, dropped)
+
+    def _name_resolution(self, buffer: bytes, at: int, end: int) -> None:
+        """Records of the same shape as options: an address, and its names with a zero behind each."""
+        for code, value in self._options(buffer, at + 8, end):
+            size = {1: 4, 2: 16}.get(code, 0)
+            name = value[size:].partition(b"\0")[0].decode("utf-8", "replace")
+            if not size or not name:
+                continue
+            if len(self.names) < NAMES_WAITING:
+                self.names.append((value[:size], name))
+            else:
+                self.names_dropped += 1
 
     def _decryption_secrets(self, buffer: bytes, at: int, end: int) -> None:
         kind, size = self._layout.two.unpack_from(buffer, at + 8)

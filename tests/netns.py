@@ -1,0 +1,141 @@
+"""Network namespaces that a test makes, what runs in them, and captures that are read by a thread beside the test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from pysniff.capture import Idle
+from pysniff.capture.live import Live
+from pysniff.packet import Packet
+
+ROOT = Path(__file__).parent.parent
+# A choking machine takes its time.
+PATIENCE = 20.0
+_numbers = itertools.count()
+
+
+def ip(arguments: str) -> None:
+    """Run `ip`; a test whose machine does not let it make namespaces is skipped."""
+    done = subprocess.run(["ip", *arguments.split()], capture_output=True, text=True, check=False)
+    if done.returncode:
+        if "netns add" in arguments:
+            pytest.skip(f"ip {arguments}: {done.stderr.strip()}")
+        raise AssertionError(f"ip {arguments}: {done.stderr.strip()}")
+
+
+@contextmanager
+def namespaces(count: int) -> Iterator[list[str]]:
+    """So many, with their loopback up."""
+    names = [f"pysniff-{os.getpid()}-{next(_numbers)}" for _ in range(count)]
+    try:
+        for name in names:
+            ip(f"netns add {name}")
+            ip(f"-n {name} link set lo up")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def join(one: str, other: str, *, names: tuple[str, str], addresses: tuple[str, str]) -> None:
+    """A cable between two namespaces."""
+    ip(f"link add {names[0]} netns {one} type veth peer name {names[1]} netns {other}")
+    for namespace, name, address in zip((one, other), names, addresses, strict=True):
+        if address:
+            ip(f"-n {namespace} addr add {address} dev {name}")
+        ip(f"-n {namespace} link set {name} up")
+
+
+def start(namespace: str, program: str, *arguments: str) -> subprocess.Popen[str]:
+    """A Python program inside, whose output can be read and whose input can be written."""
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", program, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@contextmanager
+def serving(namespace: str, program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs as long as the test needs it, and prints "ready" when it can be used."""
+    with start(namespace, program, *arguments) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def run(namespace: str, program: str, *arguments: str) -> str:
+    with start(namespace, program, *arguments) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return output
+
+
+# Datagrams of 8 digits to a port, so many a second.
+SEND = """
+import socket, sys, time
+host, port, count, rate = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+begin = time.monotonic()
+for n in range(count):
+    s.sendto(b"%08d" % n, (host, port))
+    time.sleep(max(begin + n / rate - time.monotonic(), 0))
+"""
+
+
+def send(namespace: str, host: str, port: int, count: int, rate: float = 20_000) -> None:
+    run(namespace, SEND, host, str(port), str(count), str(rate))
+
+
+class Listening:
+    """Reads a capture in a thread of its own; until() waits for what a test expects. At the end it is stopped."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self.packets: list[Packet] = []
+        self.problem: BaseException | None = None
+        self._thread = Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        try:
+            for item in self.live:
+                if not isinstance(item, Idle):
+                    self.packets += item.packets()
+        except BaseException as problem:
+            self.problem = problem
+
+    def count(self, interface: str) -> int:
+        return sum(packet.interface == interface for packet in self.packets)
+
+    def stop(self) -> None:
+        self.live.stop()
+        self._thread.join(PATIENCE)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.live.close()
+
+
+def until(condition: Callable[[], object], what: str = "") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what or "it never happened"
+        time.sleep(0.01)
