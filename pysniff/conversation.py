@@ -91,6 +91,7 @@ class Conversation:
         self._moved = True  # messages need their positions moved or a fault added
         core.ledger.conversations += 1
         core.ledger.conversations_open += 1
+        flow.called, flow.given = core.names.called(flow.key, flow.first), core.names.given(flow.key, flow.first)
         self._connect()
 
     def promise(self, protocol: str, state: bytes = b"", at: int = 0) -> None:
@@ -222,6 +223,16 @@ class Conversation:
         dissector = self._dissector
         for side, half in zip(Side, self.halves, strict=True):
             half.receive = partial(self._look, side) if dissector is None else dissector.receiver(side)
+            # Within another protocol nobody would look for names: a store reads what promises them.
+            if dissector is not None and dissector.names and not self._stages:
+                half.receive = partial(self._learning, half.receive)
+
+    def _learning(self, receive: Receiver, data: bytes, at: int) -> Iterable[Output]:
+        """As a receiver; what a message says of names is known before there is an entry of it."""
+        for output in receive(data, at):
+            if isinstance(output, Message):
+                self._core.learn(output)
+            yield output
 
     def _look(self, side: Side, data: bytes, at: int) -> Iterable[Output]:
         """Bytes of a protocol that nobody knows yet."""

@@ -10,6 +10,8 @@ from pysniff.dissector import Dissector
 from pysniff.entry import Entry, Refine
 from pysniff.ledger import Ledger
 from pysniff.limits import Limits
+from pysniff.message import Message
+from pysniff.names import NOTHING, Learnt, Names
 from pysniff.refinement import Refinement, Refiner
 from pysniff.resumption import Absent, Resumption
 
@@ -29,6 +31,8 @@ class Core:
         "decode_as",
         "resumed",
         "left_out",
+        "names",
+        "lessons",
         "node",
         "capture_source",
     )
@@ -41,6 +45,7 @@ class Core:
         decode_as: Mapping[tuple[str, int], str],
         node: str,
         capture_source: str,
+        names: Names = NOTHING,
     ) -> None:
         self.limits = limits
         self.ledger = Ledger()
@@ -60,6 +65,8 @@ class Core:
         self.resumed: dict[tuple[str, bytes], Resumption] = {}
         # By stream and part of it: what of a conversation nobody recognises was not kept (Sniffer.left_out).
         self.left_out: dict[str, dict[int, tuple[Absent, Absent]]] = {}
+        self.names = Learnt(names, limits)
+        self.lessons = 0  # of those, for entries
         self.node = node
         self.capture_source = capture_source
 
@@ -69,3 +76,11 @@ class Core:
             if dissector.protocol == protocol:
                 return dissector
         return None
+
+    def learn(self, message: Message) -> None:
+        """Take the names of addresses that a message tells."""
+        if not self.names.dns:
+            return
+        for address, name in message.names():
+            self.names.learn(address, name, message.last)
+        self.lessons = self.names.lessons

@@ -100,6 +100,8 @@ class Dissector(ABC):
 
     # Whether what comes later cannot be read without what came before: then it has remember() and recall().
     remembers: ClassVar[bool] = False
+    # Whether its messages tell names of addresses: then they have Message.names().
+    names: ClassVar[bool] = False
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.limits = limits

@@ -20,6 +20,7 @@ Refine = Callable[[Message | None, Message | None], tuple[Message | None, Messag
 # Worst first: what an entry's completeness says when it has several faults.
 _INCOMPLETE = ("gap", "truncated", "midstream", "inferred")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = 1 << 62  # lessons
 _YEARS = range(-62_135_596_800 * SECOND, 253_402_300_800 * SECOND)  # 1 to 9999, which RFC 3339 can write
 
 
@@ -34,15 +35,32 @@ class Endpoint(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
+class Called:
+    """What an address is called from a time on; set once, where nobody knew it before (names.py).
+
+    `since`: the number of the lesson in which it was learnt: entries made before that do not have it.
+    """
+
+    __slots__ = ("name", "time_ns", "since", "__weakref__")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.time_ns = 0
+        self.since = _NEVER
+
+
 class Flow:
     """Who talks to whom; named at its first packet, for good.
 
     `key` is that of the first packet (addresses and ports of sender and receiver, as on the wire),
     `first` its time, `seq` the TCP sequence number of its first byte. `flipped`: the first sender turned out to
-    be the server.
+    be the server. `given` and `called`: what the ends of `key` are called, by sources and by traffic.
     """
 
-    __slots__ = ("transport", "key", "first", "node", "capture_source", "seq", "flipped", "_name", "_ends")
+    __slots__ = (
+        "transport", "key", "first", "node", "capture_source", "seq", "flipped", "given", "called",
+        "_name", "_ends", "_named",
+    )  # fmt: skip
 
     def __init__(self, transport: str, key: bytes, first: int, node: str, capture_source: str, seq: int = 0) -> None:
         self.transport = transport
@@ -52,8 +70,11 @@ class Flow:
         self.capture_source = capture_source
         self.seq = seq
         self.flipped = False
+        self.given = ("", "")
+        self.called: tuple[Called, Called] | None = None
         self._name = ""
         self._ends: tuple[Endpoint, Endpoint] | None = None
+        self._named: tuple[tuple[str, str], tuple[Endpoint, Endpoint]] | None = None
 
     @property
     def name(self) -> str:
@@ -67,7 +88,7 @@ class Flow:
 
     @property
     def ends(self) -> tuple[Endpoint, Endpoint]:
-        """Client, server."""
+        """Client, server; without names."""
         if self._ends is None:
             key = self.key
             size = (len(key) - 4) // 2
@@ -76,6 +97,26 @@ class Flow:
             target = Endpoint(inet_ntop(family, key[size : 2 * size]), int.from_bytes(key[-2:], "big"))
             self._ends = (target, source) if self.flipped else (source, target)
         return self._ends
+
+    def named(self, lessons: int) -> tuple[Endpoint, Endpoint]:
+        """Client, server; with the names that were known after so many lessons."""
+        if self.called is None:
+            return self.ends
+        learnt = self.resolved(lessons)
+        if self._named is None or self._named[0] != learnt:
+            given = self.given[::-1] if self.flipped else self.given
+            client, server = self.ends
+            names = given[0] or learnt[0], given[1] or learnt[1]
+            self._named = learnt, (client._replace(name=names[0]), server._replace(name=names[1]))
+        return self._named[1]
+
+    def resolved(self, lessons: int) -> tuple[str, str]:
+        """Client, server: the names among these that traffic told."""
+        if self.called is None:
+            return "", ""
+        one, other = self.called
+        names = one.name if one.since <= lessons else "", other.name if other.since <= lessons else ""
+        return names[::-1] if self.flipped else names
 
 
 def _date(time_ns: int) -> datetime:
@@ -106,9 +147,12 @@ def place(message: Message) -> str:
 
 
 class Entry:
-    """A finished or still open exchange. Read-only; heads and bodies are decoded when touched."""
+    """A finished or still open exchange. Read-only; heads and bodies are decoded when touched.
 
-    __slots__ = ("_flow", "_request", "_response", "_state", "_faults", "_refine")
+    `lessons`: how many names of addresses were known when it was made (names.py).
+    """
+
+    __slots__ = ("_flow", "_request", "_response", "_state", "_faults", "_refine", "_lessons")
 
     def __init__(
         self,
@@ -118,6 +162,7 @@ class Entry:
         state: str,
         faults: tuple[Fault, ...] = (),
         refine: Refine | None = None,
+        lessons: int = 0,
     ) -> None:
         self._flow = flow
         self._request = request
@@ -125,6 +170,7 @@ class Entry:
         self._state = state
         self._faults = faults
         self._refine = refine  # until somebody touches what it may change
+        self._lessons = lessons
 
     @property
     def request(self) -> Any:
@@ -214,12 +260,22 @@ class Entry:
     @property
     def src(self) -> Endpoint:
         """The client."""
-        return self._flow.ends[0]
+        return self._flow.named(self._lessons)[0]
 
     @property
     def dst(self) -> Endpoint:
         """The server."""
-        return self._flow.ends[1]
+        return self._flow.named(self._lessons)[1]
+
+    @property
+    def resolved(self) -> tuple[str, str]:
+        """What answers of DNS call client and server, whatever else their names are; "" where nothing was seen."""
+        return self._flow.resolved(self._lessons)
+
+    @property
+    def transport(self) -> str:
+        """tcp or udp."""
+        return self._flow.transport
 
     @property
     def sender_key(self) -> bytes:
@@ -285,7 +341,7 @@ class Entry:
     def to_dict(self, body_limit: int = MIB) -> dict[str, Any]:
         """The entry as JSON types; `body_limit` bytes kept of each body."""
         request, response = self.request, self.response
-        source, target = self._flow.ends
+        source, target = self._flow.named(self._lessons)
         name = self._flow.name
         message = self._message
         faults = self.faults

@@ -36,7 +36,11 @@ EQUATIONS = (
         ("store_packets",),
         ("store_written", "store_cut", "store_queue_full", "store_disk_full", "store_waiting"),
     ),
-    Equation("every UDP payload byte went on or was skipped", ("udp_bytes",), ("udp_delivered", "udp_skipped_bytes")),
+    Equation(
+        "every UDP payload byte went on, was a copy, or was skipped",
+        ("udp_bytes",),
+        ("udp_delivered", "udp_duplicate_bytes", "udp_skipped_bytes"),
+    ),
     Equation(
         "every byte that went on is in an entry, in a reason, or waits",
         ("tcp_in_order", "udp_delivered", "recalled_bytes"),
@@ -73,13 +77,17 @@ _NOTES = (
     "open_entries",
     "dissector_errors",
     "snapped_bytes",
+    "udp_copies",
+    "copies_forgotten",
     "not_matching",
     "filter_errors",
     "store_evicted",
     "store_unread",
     "tables_missed",
+    "names_missed",
     "pruned_packets",
     "resumed_blind",
+    "names_forgotten",
 )
 
 _LOST = (
@@ -117,7 +125,10 @@ class Ledger:
     discarded: dict[str, int]
     udp_bytes: int
     udp_delivered: int
+    udp_duplicate_bytes: int
     udp_skipped_bytes: int
+    udp_copies: int
+    copies_forgotten: int
     entry_bytes: int
     overhead_bytes: int
     unrecognised_bytes: int
@@ -157,11 +168,13 @@ class Ledger:
     store_evicted: int
     store_unread: int
     tables_missed: int
+    names_missed: int
     pruned_packets: int
     recalled_bytes: int
     resumed_blind: int
     not_matching: int
     filter_errors: int
+    names_forgotten: int
 
     __slots__ = _COUNTS + _NOTES
 
@@ -210,7 +223,7 @@ class Ledger:
             f"bytes     {self.tcp_bytes + self.udp_bytes:,} of payload: {self.entry_bytes:,} in calls, "
             f"{self.unrecognised_bytes + self.skipped_bytes + self.udp_skipped_bytes:,} in conversations not recognised"
             + _unless_zero(self.overhead_bytes, "of the protocols' own")
-            + _unless_zero(self.duplicate_bytes, "repeated")
+            + _unless_zero(self.duplicate_bytes + self.udp_duplicate_bytes, "repeated")
             + self._reasons("undecoded", "undecoded")
             + self._reasons("discarded", "discarded")
             + _unless_zero(self.held_bytes + self.pending_bytes + self.waiting_bytes, "pending"),

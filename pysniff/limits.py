@@ -39,6 +39,8 @@ class Limits:
     fragments: int = 4_096  # IP datagrams waiting for fragments
     fragment_bytes: int = 16 * MIB  # in all of them together
     fragment_wait: int = 30 * SECOND  # RFC 8200 gives 60 s, Linux waits 30 s
+    copy_window: int = SECOND // 10  # between copies of a datagram on several interfaces; resolvers repeat after 1 s
+    copies: int = 131_072  # datagrams remembered for that, about 150 bytes each
     layers: int = 48  # headers opened in one packet, tags and labels too; the deepest real ones have about 12
 
     # Conversations
@@ -49,6 +51,11 @@ class Limits:
     idle: int = 300 * SECOND  # a TCP conversation without packets is given up
     idle_udp: int = 60 * SECOND  # a UDP one
     open_after: int = 10 * SECOND  # an exchange still open is shown as such
+
+    # Names (names.py)
+    names: int = 65_536  # addresses that have one; a busy resolver's clients meet some thousands a day
+    name_versions: int = 8  # of one address: names that share one take turns
+    names_bytes: int = 32 * MIB  # of all of them: names are 30 characters, and may be 255
 
 
 DEFAULT = Limits()

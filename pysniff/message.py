@@ -6,7 +6,7 @@ A protocol subclasses Message with its own fields; heads and bodies stay raw unt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, NamedTuple
 
@@ -146,6 +146,11 @@ class Message:
     def ok(self) -> bool:
         """Of a response: whether it reports success."""
         return True
+
+    def names(self) -> Iterable[tuple[bytes, str]]:
+        """Addresses (4 or 16 bytes) and what it says that they are called; asked once, of messages of a dissector that
+        `names`."""
+        return ()
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         """The protocol's record as in docs/schema.json; `body_limit` bytes kept of each body."""

@@ -15,6 +15,7 @@ from pysniff.entry import Entry
 from pysniff.errors import CaptureError, ReadError
 from pysniff.ledger import Ledger
 from pysniff.limits import DEFAULT, SECOND, Limits
+from pysniff.names import Lesson
 from pysniff.packet import Block
 from pysniff.sniffer import Sniffer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pysniff.capture.dumpcap import Dumpcap
     from pysniff.capture.files import CaptureFile
     from pysniff.capture.live import Live
+    from pysniff.hosts import Source as NameFile
     from pysniff.kfl.filter import Filter
 
 
@@ -45,6 +47,7 @@ def read(
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
+    names: NameFile = None,
     limits: Limits = DEFAULT,
     write: Taker | None = None,
     progress: Progress | None = None,
@@ -54,17 +57,19 @@ def read(
 
     `filter`: a display filter; entries that do not match are counted, not given. `bpf`: a capture filter.
     `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`: files with protobuf
-    descriptor sets.
+    descriptor sets. `names`: a file with names of addresses, or a Names; beside it those count that DNS answers in the
+    packets and the captures themselves tell.
     `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
     `dissect`: without it there are no entries, and packets only go to `write`.
     Raises FileError and a display filter's FilterError at once, a capture filter's with the first packet (whether it
     makes sense depends on the link type), and ReadError after the last good entry of a damaged file.
     """
     from pysniff.capture.files import open_capture
+    from pysniff.hosts import names_from
 
     if not paths:
         raise TypeError("read() needs at least one path")
-    names = schemas(proto)
+    schema, called = schemas(proto), names_from(names)
     wanted = _compiled(filter)
     stack = ExitStack()
     try:
@@ -74,8 +79,8 @@ def read(
     except BaseException:
         stack.close()
         raise
-    packets = _Files(files, progress)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="file")
+    packets = _Files(files, progress, named=called.captures)
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=schema, capture_source="file", names=called)
     return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted, dissect=dissect)
 
 
@@ -86,22 +91,26 @@ def sniff(
     duration: float | None = None,
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
+    names: NameFile = None,
     limits: Limits = DEFAULT,
     write: Taker | None = None,
+    netns: Sequence[str] = (),
 ) -> Entries:
-    """Entries from interfaces, as they happen; without a name, from every interface that is up.
+    """Entries from interfaces, as they happen; without a name, from every interface that is up, or comes up.
 
     `filter`: a display filter. `duration`: seconds on the clock; otherwise until close(). `proto`: files with
-    protobuf descriptor sets. Raises CaptureError, PrivilegeError, FilterError or FileError.
+    protobuf descriptor sets. `names`: as of read(). `netns`: network namespaces to capture in, by name, path or
+    process number, or "all". Raises CaptureError, PrivilegeError, FilterError or FileError.
     """
     from pysniff.capture.live import open_live
+    from pysniff.hosts import names_from
 
-    names = schemas(proto)
+    schema, called = schemas(proto), names_from(names)
     wanted = _compiled(filter)
     stack = ExitStack()
-    live = open_live(interfaces, bpf)
+    live = open_live(interfaces, bpf, netns=netns)
     stack.enter_context(live)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=names, capture_source="libpcap")
+    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=schema, capture_source="libpcap", names=called)
     return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write), wanted)
 
 
@@ -221,6 +230,8 @@ class Entries:
         with self._stack:
             try:
                 for item in self._packets:
+                    if told := self._packets.lessons():
+                        sniffer.learn(told)
                     if not isinstance(item, Block):
                         entries = sniffer.advance(item.time_ns)
                     else:
@@ -232,6 +243,7 @@ class Entries:
                         break
             except (ReadError, CaptureError) as error:
                 failure = error  # what was good before it comes first
+            sniffer.learn(self._packets.lessons())
             entries = sniffer.close()
             self._packets.account(sniffer.ledger)
             if entries and (wanted := self._matching(entries)):
@@ -291,8 +303,9 @@ class _Files:
 
     interfaces: Sequence[str] = ()
 
-    def __init__(self, files: Sequence[CaptureFile], progress: Progress | None) -> None:
+    def __init__(self, files: Sequence[CaptureFile], progress: Progress | None, *, named: bool = True) -> None:
         self._files = files
+        self._named = named
         self._progress = progress
 
     def __iter__(self) -> Iterator[Block | Idle]:
@@ -306,6 +319,11 @@ class _Files:
             yield item
             if progress is not None:
                 progress(sum(file.position for file in files), total)
+
+    def lessons(self) -> list[Lesson]:
+        """Names that the files brought with them, up to the packets that came last: such a name counts for all times."""
+        names = [Lesson(0, *pair) for file in self._files for pair in file.take_names()]
+        return names if self._named else []
 
     @property
     def notices(self) -> Sequence[str]:
@@ -347,6 +365,10 @@ class _Interfaces:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def lessons(self) -> list[Lesson]:
+        """Interfaces bring no names with them."""
+        return []
 
     @property
     def notices(self) -> Sequence[str]:

@@ -14,11 +14,13 @@ from pysniff.dissectors import known, refinements
 from pysniff.entry import Entry
 from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
+from pysniff.names import NOTHING as NO_NAMES
+from pysniff.names import Learnt, Lesson, Names
 from pysniff.packet import Block, Datagram, Packet, Segment
 from pysniff.protobuf.schema import NOTHING, Schemas
 from pysniff.reassembly import COUNTED
 from pysniff.resumption import Absent, Resumption
-from pysniff.shapes import PAYLOAD, plain_datagram, shape_of
+from pysniff.shapes import PAYLOAD, interface_of, plain_datagram, shape_of
 from pysniff.tcp import IDLE_CHECK, Connections, reverse
 from pysniff.udp import Exchanges
 
@@ -27,7 +29,8 @@ class Sniffer:
     """Turns packets into entries.
 
     `decode_as`: transport and port to protocol, e.g. {("tcp", 9000): "redis"}. `proto`: protobuf descriptor sets.
-    `node` and `capture_source` are written into the entries.
+    `node` and `capture_source` are written into the entries. `names`: what addresses are called, beside what traffic
+    tells of it.
     """
 
     def __init__(
@@ -38,9 +41,10 @@ class Sniffer:
         capture_source: str = "file",
         decode_as: Mapping[tuple[str, int], str] | None = None,
         proto: Schemas = NOTHING,
+        names: Names = NO_NAMES,
     ) -> None:
         refining = [refinement(limits, proto) for refinement in refinements()]
-        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source)
+        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source, names)
         self._tcp = Connections(self._core)
         self._udp = Exchanges(self._core)
         self._decoder = Decoder(limits)
@@ -57,6 +61,7 @@ class Sniffer:
         ledger.waiting = len(waiting)
         ledger.waiting_bytes = sum(request.size for request in waiting)
         ledger.half_open_waiting = self._tcp.half_open()
+        ledger.names_forgotten = self._core.names.forgotten
         ledger.fragments_expired = self._decoder.fragments.expired
         ledger.fragments_evicted = self._decoder.fragments.evicted
         return ledger
@@ -98,6 +103,17 @@ class Sniffer:
         what was told before.
         """
         self._core.left_out.setdefault(stream, {})[part] = ends
+
+    @property
+    def names(self) -> Learnt:
+        """What addresses are called, as far as it is known now."""
+        return self._core.names
+
+    def learn(self, lessons: Iterable[Lesson]) -> None:
+        """Know names of addresses from now on, as answers of DNS tell them."""
+        for one in lessons:
+            self._core.names.learn(one.address, one.name, one.time_ns)
+        self._core.lessons = self._core.names.lessons
 
     def filtered(self, packets: int) -> None:
         """Count packets that a capture filter kept away from here."""
@@ -254,15 +270,16 @@ class Sniffer:
             return
         datagram = plain_datagram(block, start, end)
         if datagram is None:
-            self._slow(block.data[start:end], block.linktype, wire_length, at)
+            self._slow(block, start, end, wire_length, at)
         else:
             self._core.ledger.udp_packets += 1
-            self._udp.datagram(datagram.key, datagram.payload, 0, at)
+            self._udp.datagram(datagram.key, datagram.payload, 0, at, interface_of(block, start))
 
-    def _slow(self, packet: bytes, linktype: int, wire_length: int, at: int) -> None:
+    def _slow(self, block: Block, start: int, end: int, wire_length: int, at: int) -> None:
         """Any other packet; several messages in one (netlink, A-MSDU) are counted each."""
         ledger = self._core.ledger
-        every = self._decoder.decode(packet, linktype, wire_length, at)
+        interface = interface_of(block, start)
+        every = self._decoder.decode(block.data[start:end], block.linktype, wire_length, at, interface)
         ledger.inner_packets += len(every) - 1
         for found in every:
             if isinstance(found, Segment):
@@ -271,7 +288,7 @@ class Sniffer:
                 self._tcp.segment(found.key, found.seq, found.ack, found.flags, found.payload, found.missing, at)
             elif isinstance(found, Datagram):
                 ledger.udp_packets += 1
-                self._udp.datagram(found.key, found.payload, found.missing, at)
+                self._udp.datagram(found.key, found.payload, found.missing, at, interface)
             elif found.reason == "fragment":
                 ledger.fragments += 1
             else:

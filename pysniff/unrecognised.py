@@ -96,11 +96,12 @@ class Unrecognised:
         message.faults = faults
         ledger = self._core.ledger
         if state == "closed":
+            self._core.left_out.pop(self._flow.name, None)
             ledger.unrecognised += 1
             ledger.entries += 1
         else:
             ledger.open_entries += 1
-        self._core.entries.append(Entry(self._flow, request, response, state))
+        self._core.entries.append(Entry(self._flow, request, response, state, lessons=self._core.lessons))
 
     def _absent(self, side: Side) -> list[Absent]:
         """What was not kept of a half."""

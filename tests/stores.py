@@ -10,9 +10,11 @@ from pysniff.capture.files import open_capture
 from pysniff.entry import Entry
 from pysniff.errors import PysniffError
 from pysniff.kfl.variables import compile
+from pysniff.names import Names
 from pysniff.packet import Block, Packet
 from pysniff.sniffer import Sniffer
-from pysniff.store.query import Query, Question
+from pysniff.store.query import Query
+from pysniff.store.question import Question
 from pysniff.store.recording import Recording
 
 KIB = 1024
@@ -35,10 +37,10 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def read(path: Path) -> list[Entry]:
-    """What `pysniff -r` gives, up to where the capture is damaged."""
+    """What `pysniff -r` gives, up to where the capture is damaged; without the names that stand in no packet."""
     found: list[Entry] = []
     try:
-        with pysniff.read(path) as entries:
+        with pysniff.read(path, names=Names(captures=False)) as entries:
             found += entries
     except PysniffError:
         pass

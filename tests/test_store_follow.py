@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from random import Random
@@ -21,6 +22,7 @@ from wire import Wire
 
 from pysniff.entry import Entry
 from pysniff.kfl.variables import compile
+from pysniff.limits import SECOND
 from pysniff.message import CLIENT
 from pysniff.packet import Block, Packet
 from pysniff.store import Store
@@ -311,3 +313,30 @@ def test_packets_that_are_no_conversation_wake_nobody(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "store", packets, Random(7))
     assert following(Query(tmp_path / "store", question("http", follow=True)), writer) == []
     assert CLIENT is not None
+
+
+def test_a_follower_forgets_what_was_left_out_of_conversations_that_are_over(tmp_path: Path) -> None:
+    """Also where the segment that told of them goes on."""
+    packets = []
+    for number in range(3):
+        wire = Wire(sport=40_000 + number, now=(number + 1) * SECOND)
+        turns = [(False, b"\xfe\xff" * 700)] * 100
+        packets += [*wire.handshake(), *said(wire, (True, b"\xfd\xfc"), *turns), *wire.farewell()]
+    recording = Recording(tmp_path / "store", 100_000_000)
+
+    def write(at: int) -> None:
+        for one in packets[at : at + 20]:
+            recording.add(Block.of(one))
+        recording.flush()
+
+    def steps() -> Iterator[Action]:
+        for at in range(0, len(packets), 20):
+            yield partial(write, at)
+        recording.close()
+
+    query = Query(tmp_path / "store", question(follow=True))
+    query._stopped = Acting(query, steps())
+    found = [entry for entry in query if entry.state == "closed"]
+    assert recording.counts.cut > 100
+    assert dicts(found) == [entry for entry in dicts(fed(packets)) if entry["state"] == "closed"]
+    assert query._passages[0]._sniffer._core.left_out == {}

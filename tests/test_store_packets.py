@@ -22,7 +22,8 @@ STREAMS = (1, 3, 5, 7)
 
 
 class Interleaved:
-    """Four calls of one connection at once, cut into segments anywhere; `owners`: of each packet, whose bytes it has."""
+    """Four calls of one connection at once, cut into segments anywhere; `owners`: of each packet, whose bytes it
+    has."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)

@@ -24,6 +24,7 @@ class _Exchange(Dissector):
 
     protocol: ClassVar[str] = "dns"
     variables = VARIABLES
+    names: ClassVar[bool] = True
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
@@ -78,7 +79,10 @@ class _Exchange(Dissector):
             kind = DnsAnnouncement
         elif isinstance(key, tuple) and key[1] in _TRANSFERS:
             self._transfers.add(number)
-        return kind(wire, key, side, at, position, size, faults)
+        message = kind(wire, key, side, at, position, size, faults)
+        if kind is not DnsQuery:
+            message.records = found.records
+        return message
 
 
 class Dns(_Exchange):

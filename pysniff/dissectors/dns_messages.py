@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
+from pysniff.dissectors.dns_names import names_of
 from pysniff.dissectors.dns_records import OPCODES, RCODES
-from pysniff.dissectors.dns_sections import Edns, Question, Record, Sections, sections_of
+from pysniff.dissectors.dns_sections import Edns, Place, Question, Record, Sections, sections_of
 from pysniff.message import Fault, Message, Role, Side
 
 _FLAGS = ((0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0040, "z"), (0x0020, "ad"), (0x0010, "cd"))
 
 
 class DnsMessage(Message):
-    """A message; `wire` is it as sent, without the length that TCP puts before it."""
+    """A message; `wire` is it as sent, without the length that TCP puts before it.
 
-    __slots__ = ("wire", "key", "_sections")
+    `records`: where they are, until names() was asked.
+    """
+
+    __slots__ = ("wire", "key", "records", "_sections")
 
     protocol: ClassVar[str] = "dns"
     wire: bytes
@@ -34,6 +38,7 @@ class DnsMessage(Message):
         super().__init__(side, at[0], at[1], position, size, faults)
         self.wire = wire
         self.key = key
+        self.records: Sequence[Place] = ()
         self._sections: Sections | None = None
 
     @property
@@ -132,6 +137,10 @@ class DnsResponse(DnsMessage):
     @property
     def ok(self) -> bool:
         return self.rcode == "NOERROR"
+
+    def names(self) -> Iterable[tuple[bytes, str]]:
+        records, self.records = self.records, ()
+        return names_of(self.wire, records) if records else ()
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         return {"rcode": self.rcode, **super().to_dict(body_limit)}

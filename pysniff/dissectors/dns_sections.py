@@ -60,11 +60,15 @@ class Sections(NamedTuple):
     extended_rcode: int  # upper eight bits, from the OPT record
 
 
+# Of a record: section 1 to 3, name, type, class, ttl, start and end of the data.
+Place = tuple[int, int, int, int, int, int, int]
+
+
 class Survey(NamedTuple):
-    """Where everything is. `records`: section 1 to 3, name, type, class, ttl, start and end of the data."""
+    """Where everything is."""
 
     questions: list[tuple[int, int, int]]
-    records: list[tuple[int, int, int, int, int, int, int]]
+    records: list[Place]
     end: int
     fault: Fault | None
 
@@ -73,7 +77,7 @@ def survey(message: bytes) -> Survey:
     """Walk a message of at least HEADER bytes; what is cut off or broken is a fault, not an error."""
     _, _, questions, *counts = COUNTS.unpack_from(message)
     seen: list[tuple[int, int, int]] = []
-    records: list[tuple[int, int, int, int, int, int, int]] = []
+    records: list[Place] = []
     at = HEADER
     size = len(message)
     fault = None

@@ -41,6 +41,18 @@ def _gap_bytes(entry: Entry) -> int:
     return sum(fault.bytes for fault in entry.faults if fault.kind == "gap")
 
 
+def _src_dns(entry: Entry) -> str:
+    return entry.resolved[0]
+
+
+def _dst_dns(entry: Entry) -> str:
+    return entry.resolved[1]
+
+
+def _resolutions(entry: Entry) -> list[str]:
+    return list(dict.fromkeys(name for name in entry.resolved if name))
+
+
 def flag(protocol: str) -> Callable[[Entry], bool]:
     """Whether an entry is of this protocol."""
 
@@ -98,4 +110,7 @@ VARIABLES = (
     Variable("udp", BOOL, "a UDP conversation that nobody recognised", FLAGS, flag("udp")),
     Variable("src.name", STRING, "pod, service, name in DNS or process of the client", NAMES, attrgetter("src.name")),
     Variable("dst.name", STRING, "pod, service, name in DNS or process of the server", NAMES, attrgetter("dst.name")),
+    Variable("src.dns", STRING, "name of the client in DNS", NAMES, _src_dns),
+    Variable("dst.dns", STRING, "name of the server in DNS", NAMES, _dst_dns),
+    Variable("dns_resolutions", ListType(STRING), "names that the addresses were resolved from", NAMES, _resolutions),
 )

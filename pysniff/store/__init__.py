@@ -16,6 +16,7 @@ from pysniff.packet import Packet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pysniff.hosts import Source as NameFile
     from pysniff.kfl import Filter
     from pysniff.store.query import Query
     from pysniff.store.recorder import Recorder
@@ -52,21 +53,26 @@ class Store:
         *,
         start: Time | None = None,
         end: Time | None = None,
+        since: Time | None = None,
         limit: int | None = None,
         newest_first: bool = False,
         follow: bool = False,
         decode_as: Mapping[tuple[str, int], str] | None = None,
         proto: Paths = (),
+        names: NameFile = None,
         limits: Limits = DEFAULT,
     ) -> Query:
         """The entries that match, as they are found: an iterator, with close().
 
         `start`, `end`: of the entries' timestamps, both included; a datetime without zone is local time, an int
-        nanoseconds. `limit`: so many entries. `newest_first`: from the newest timestamp back. `follow`: then go on
-        with what is recorded, until close(). Raises FileError and FilterError.
+        nanoseconds. `since`: only what completed then or later, or was last heard and is open still. `limit`: so many
+        entries. `newest_first`: from the newest timestamp back. `follow`: then go on with what is recorded, until
+        close(). `names`: as of read(). Raises FileError and FilterError.
         """
         from pysniff.errors import OptionError
-        from pysniff.store.query import Query, Question
+        from pysniff.hosts import names_from
+        from pysniff.store.query import Query
+        from pysniff.store.question import Question
 
         if newest_first and follow:
             raise OptionError("newest_first and follow exclude each other", hint="what follows is always newer")
@@ -74,11 +80,13 @@ class Store:
             filter=_filter(filter),
             start=_nanoseconds(start),
             end=_nanoseconds(end),
+            since=_nanoseconds(since),
             limit=limit,
             newest_first=newest_first,
             follow=follow,
             decode_as=decode_as or {},
             proto=schemas(proto),
+            names=names_from(names),
             limits=limits,
             node=self.node,
         )
@@ -90,11 +98,12 @@ class Store:
 
         return Catalogue(self.path).is_recorded()
 
-    def entry(self, id: str, *, limits: Limits = DEFAULT) -> Entry:
-        """The entry with this id, as a query gives it; raise NotFound."""
+    def entry(self, id: str, *, names: NameFile = None, limits: Limits = DEFAULT) -> Entry:
+        """The entry with this id, as a query gives it; raise NotFound, and FileError for a wrong file of names."""
+        from pysniff.hosts import names_from
         from pysniff.store.find import find_entry
 
-        return find_entry(self.path, id, limits, self.node)
+        return find_entry(self.path, id, limits, self.node, names_from(names))
 
     def packets(self, id: str) -> list[Packet]:
         """The packets that carry an entry, in the order of their capture; raise NotFound."""

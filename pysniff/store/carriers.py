@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,11 @@ class _Parts(FragmentTable):
         self.carriers: list[Packet] = []
         self._packets: dict[bytes, list[Packet]] = {}
 
-    def add(self, fragment: Fragment, time_ns: int) -> Whole | Rejected:
+    def add(self, fragment: Fragment, time_ns: int, interface: Hashable = "") -> Whole | Rejected:
         known = self._packets.setdefault(fragment.key, [])
         if len(known) < _FRAGMENTS:
             known += self.carriers
-        found = super().add(fragment, time_ns)
+        found = super().add(fragment, time_ns, interface)
         if isinstance(found, Whole):
             self.carriers = self._packets.pop(fragment.key)
         elif len(self._packets) > _FRAGMENTS:

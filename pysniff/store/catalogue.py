@@ -12,6 +12,7 @@ import numpy as np
 from pysniff.store.columns import Ints
 from pysniff.store.directory import SegmentFiles, read_from, segments
 from pysniff.store.index import Index
+from pysniff.store.naming import Naming
 from pysniff.store.rebuild import Made, load
 from pysniff.store.rows import JOINED, OLD, ROW, SHARED_FLOW
 
@@ -21,17 +22,30 @@ ENDS_SIZE = _PACKED.itemsize
 
 
 class Chapter:
-    """One segment: `chosen` says of each row whether its packets are wanted; None: everything is."""
+    """One segment: `chosen` says of each row whether its packets are wanted; None: everything is.
 
-    __slots__ = ("files", "index", "chosen")
+    `names`: what is noted of names of addresses; None: that is to be found out from its packets.
+    """
+
+    __slots__ = ("files", "index", "chosen", "names")
 
     def __init__(self, files: SegmentFiles, index: Index) -> None:
         self.files = files
         self.index = index
         self.chosen: np.ndarray | None = None
+        self.names: Naming | None = None
 
     def choose(self, rows: np.ndarray) -> None:
         self.chosen = rows
+
+    def choose_too(self, rows: np.ndarray) -> None:
+        """These besides."""
+        assert self.chosen is not None
+        self.chosen = self.chosen | rows
+
+    def is_to_be_told(self) -> bool:
+        """Whether its packets are to be asked what they tell of names."""
+        return self.names is None or self.names.told is None
 
     def has_chosen(self) -> bool:
         return self.chosen is not None and bool(self.chosen.any())
@@ -51,11 +65,13 @@ class Chapter:
             packed[name] = self.index.rows[name]
         return packed.view(f"V{ENDS_SIZE}")
 
-    def continued(self) -> set[bytes]:
-        """Ends of the wanted conversations that are older than their first packet here, or may be."""
-        if self.chosen is None:
+    def continued(self, rows: np.ndarray | None = None) -> set[bytes]:
+        """Ends of the wanted conversations, or of those in some rows, that are older than their first packet here, or
+        may be."""
+        rows = self.chosen if rows is None else rows
+        if rows is None:
             return set()
-        rows = self.chosen & (self.index.rows["marks"] & (OLD | JOINED) != 0)
+        rows = rows & (self.index.rows["marks"] & (OLD | JOINED) != 0)
         return _as_set(self.ends()[rows]) if rows.any() else set()
 
     def having_ends(self, wanted: set[bytes]) -> np.ndarray:
@@ -161,8 +177,8 @@ class Catalogue:
             os.close(fd)
         return False
 
-    def capture_source(self) -> str:
-        """Where the packets came from, as their entries say it."""
+    def capture_source(self, otherwise: str = "file") -> str:
+        """Where the packets came from, as their entries say it; `otherwise` where there are none."""
         for files in reversed(self.look()):
             index = Index()
             try:
@@ -171,4 +187,4 @@ class Catalogue:
                 continue
             if index.source:
                 return index.source
-        return "file"
+        return otherwise

@@ -6,7 +6,7 @@ Capture pays for this, so no Python runs for a single packet of a common shape (
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ _FACTORS = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
 class _Apart(FragmentTable):
     """Joins nothing: a fragment's conversation stays unknown."""
 
-    def add(self, fragment: Fragment, time_ns: int) -> Rejected:
+    def add(self, fragment: Fragment, time_ns: int, interface: Hashable = "") -> Rejected:
         return Rejected("fragment", "")
 
 

@@ -37,12 +37,17 @@ class SegmentFiles:
         """Compression tables of conversations that began before it (tables.py)."""
         return self.directory / f"{self.number:08d}.tables"
 
+    @property
+    def names(self) -> Path:
+        """What its packets, and those before it, call addresses (naming.py)."""
+        return self.directory / f"{self.number:08d}.names"
+
     def size(self) -> int:
-        """Bytes on disk, in whole pages, but for the tables: another process writes those."""
+        """Bytes on disk, in whole pages, but for tables and names: another process writes those."""
         return sum(pages(size_of(path)) for path in (self.packets, self.index))
 
     def remove(self) -> None:
-        for path in (self.packets, self.tables, self.index):
+        for path in (self.packets, self.tables, self.names, self.index):
             path.unlink(missing_ok=True)
 
 
@@ -112,7 +117,8 @@ def create(directory: Path) -> None:
 
 def strange(directory: Path) -> PysniffError | None:
     """Why a directory cannot be a store: it holds files of others."""
-    allowed = re.compile(r"\d{8,18}\.(pcapng|index|tables)|lock|.*\.part")
+    # The last one: what a worker keeps beside its packets (cluster/worker/configuration_file.py).
+    allowed = re.compile(r"\d{8,18}\.(pcapng|index|tables|names)|lock|.*\.part|worker\.json")
     others = [path.name for path in directory.iterdir() if not allowed.fullmatch(path.name)]
     if others:
         return WriteError(

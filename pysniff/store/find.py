@@ -10,20 +10,24 @@ from pysniff.entry import Entry
 from pysniff.errors import NotFoundError
 from pysniff.kfl.variables import compile
 from pysniff.limits import DEFAULT, Limits
+from pysniff.names import NOTHING, Names
 from pysniff.packet import Packet
 from pysniff.store.carriers import carriers, chapters_of, packets_of
 from pysniff.store.carrying import Carried
 from pysniff.store.catalogue import Catalogue
-from pysniff.store.query import Query, Question
+from pysniff.store.query import Query
+from pysniff.store.question import Question
 
 _ID = re.compile(r"(?:.+\.)?([0-9a-f]{16})(?:\.s?[0-9a-f]+)?")
 _GONE = "its packets may have been dropped since"
 
 
-def find_entry(directory: Path, id: str, limits: Limits = DEFAULT, node: str = "local") -> Entry:
+def find_entry(
+    directory: Path, id: str, limits: Limits = DEFAULT, node: str = "local", names: Names = NOTHING
+) -> Entry:
     """The newest revision of an entry; raise NotFoundError."""
     found = None
-    with _entries(directory, stream_of(id), limits, node) as query:
+    with _entries(directory, stream_of(id), limits, node, names) as query:
         for entry in query:
             if entry.id == id:
                 found = entry
@@ -55,9 +59,9 @@ def find_stream(directory: Path, id: str) -> Iterator[Packet]:
     return iter(sorted(found, key=lambda packet: packet.time_ns))
 
 
-def _entries(directory: Path, stream: str, limits: Limits, node: str = "local") -> Query:
+def _entries(directory: Path, stream: str, limits: Limits, node: str = "local", names: Names = NOTHING) -> Query:
     name = frozenset([bytes.fromhex(stream)])
-    return Query(directory, Question(filter=compile(""), flows=name, limits=limits, node=node))
+    return Query(directory, Question(filter=compile(""), flows=name, limits=limits, node=node, names=names))
 
 
 def stream_of(id: str) -> str:

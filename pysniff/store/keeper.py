@@ -1,9 +1,10 @@
 """A process of low priority beside one that records: reads the HTTP/2 in finished segments, once, and writes the tables
-that the next segment begins with (tables.py), so that the older one can be dropped.
+that the next segment begins with (tables.py), so that the older one can be dropped; so it does with what tells names
+(naming_keeper.py).
 
-`python -m pysniff.store.keeper DIRECTORY TOTAL EACH`: bytes that all of these files may take, and one. It ends with its
-standard input, of which a byte says that a segment is finished. It holds no lock, and whoever ends it loses nothing
-but time: the next one goes on from the newest file.
+`python -m pysniff.store.keeper DIRECTORY TOTAL EACH [TOTAL EACH]`: bytes that all files of tables may take, and one,
+and the same of names; 0 where there is no need. It ends with its standard input, of which a byte says that a segment
+is finished. It holds no lock, and whoever ends it loses nothing but time: the next one goes on from the newest file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pysniff.sniffer import Sniffer
 from pysniff.store import tables
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.directory import PAGE, SegmentFiles, segments
+from pysniff.store.naming_keeper import NameKeeper
 from pysniff.store.passage import Passage
 from pysniff.store.rows import KEPT, UNKNOWN
 
@@ -104,7 +106,7 @@ class Keeper:
         states = self._sniffer.remember()
         self._written = [*states, *self._silent.values()]
         names = {int.from_bytes(tables.name_of(one), sys.byteorder) for one in self._written}
-        self._passage.forget(names, oldest)
+        self._passage.forget(oldest, names)
         self._put(files, self._written)
 
     def _put(self, files: SegmentFiles, states: Sequence[Resumption]) -> None:
@@ -143,12 +145,19 @@ def _is_over(patience: float) -> bool:
 
 def main(words: Sequence[str]) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, 19)  # absolute: the one that records may have taken precedence
-    directory, total, each = words
-    keeper = Keeper(Path(directory), int(total), int(each), lambda: _is_over(0))
+    directory, *sizes = words
+    total, each, names_total, names_each = [*map(int, sizes), 0, 0][:4]
     parent = os.getppid()
+    steps: list[Callable[[], bool]] = []
+    if total:
+        steps.append(Keeper(Path(directory), total, each, lambda: _is_over(0)).step)
+    if names_total:
+        steps.append(NameKeeper(Path(directory), names_total, names_each, lambda: _is_over(0)).step)
     while True:
         try:
-            moved = keeper.step()
+            moved = False
+            for step in steps:
+                moved |= step()
         except (FileError, FileNotFoundError):
             moved = False
         if _is_over(0 if moved else _POLL) or os.getppid() != parent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -15,7 +16,8 @@ from pysniff.store import tables
 from pysniff.store.catalogue import Chapter
 from pysniff.store.columns import Ints
 from pysniff.store.directory import SegmentFiles
-from pysniff.store.rows import BASE_A, BASE_B, BEGUN, OLD, ROW, UNKNOWN, A, key_of
+from pysniff.store.naming import Told
+from pysniff.store.rows import BASE_A, BASE_B, BEGUN, OLD, UNKNOWN, A, key_of
 from pysniff.store.selection import pieces
 from pysniff.tcp import reverse
 
@@ -44,6 +46,8 @@ class Passage:
         self._names: set[int] = set()  # of the conversations that this has seen
         self._read: list[Chapter] = []
         self._tables: tuple[SegmentFiles | None, dict[bytes, Resumption]] = (None, {})
+        # By conversation: what of the segment read last was left out, as it was told.
+        self._cuts: dict[bytes, tuple[Absent, Absent]] = {}
 
     @property
     def ledger(self) -> Ledger:
@@ -61,15 +65,35 @@ class Passage:
 
     def read(self, chapter: Chapter) -> Iterator[list[Entry]]:
         """Entries as the packets of a segment complete them, lists that may be empty."""
-        position = self.position if self.last is not None and self.last.files == chapter.files else 0
+        same = self.last is not None and self.last.files == chapter.files
+        position = self.position if same else 0
+        if not same:
+            self._cuts = {}
         self.last, self.position = chapter, len(chapter.index.offsets)
         numbers = chapter.numbers(position)
         self.packets_pruned += self.position - position - len(numbers)
+        told = self._taught(chapter)
         self._resume(chapter)
         self._tell_cuts(chapter)
-        yield from self._deliver(chapter, numbers)
+        yield from self._deliver(chapter, numbers, told)
+        for one in told:
+            yield self._teach(one)
         if len(chapter.index.offsets):
             self.time = max(self.time, chapter.index.latest)
+
+    def _taught(self, chapter: Chapter) -> deque[Told]:
+        """Teach the Sniffer the names that were known before what is read first; what packets of this one tell, where
+        they are not read for that."""
+        naming = chapter.names
+        if naming is not None and not self._read:
+            self._sniffer.learn(naming.before)
+        return deque(naming.told or () if naming is not None and chapter.chosen is not None else ())
+
+    def _teach(self, told: Told) -> list[Entry]:
+        """What feeding that packet would do."""
+        entries = self._sniffer.advance(told.clock)
+        self._sniffer.learn((told.lesson,))
+        return entries
 
     def missed(self, files: SegmentFiles) -> None:
         """A segment was dropped before it was looked at: nobody knows how many packets it had."""
@@ -78,23 +102,31 @@ class Passage:
 
     def read_again(self, chapter: Chapter, rows: np.ndarray, until: int | None) -> Iterator[list[Entry]]:
         """As read(), of some rows of a segment that was read before, up to a packet's number."""
-        part = Chapter(chapter.files, chapter.index)
-        part.choose(rows)
-        numbers = part.numbers()
+        again = Chapter(chapter.files, chapter.index)
+        again.choose(rows)
+        numbers = again.numbers()
         numbers = numbers[chapter.index.flows[numbers] < len(rows)]  # the others were fed already
         if until is not None:
             numbers = numbers[numbers < until]
         self.packets_pruned -= len(numbers)
-        self._resume(part)
-        yield from self._deliver(part, numbers)
+        self._resume(again)
+        yield from self._deliver(again, numbers, deque())
 
-    def _deliver(self, chapter: Chapter, numbers: Ints) -> Iterator[list[Entry]]:
+    def _deliver(self, chapter: Chapter, numbers: Ints, told: deque[Told]) -> Iterator[list[Entry]]:
+        """Feed packets, each behind what those before it told of names; that is taken from `told`."""
         delivered = 0
         try:
             for piece in pieces(chapter.files, chapter.index, numbers):
                 for block, places in piece.blocks(chapter.index):
                     delivered += len(places)
-                    yield from self._feed(block, places, chapter)
+                    begin = 0
+                    while told and told[0].packet <= places[-1]:
+                        stop = int(np.searchsorted(places, told[0].packet))
+                        if stop > begin:
+                            yield from self._feed(part(block, begin, stop), places[begin:stop], chapter)
+                        yield self._teach(told.popleft())
+                        begin = stop
+                    yield from self._feed(part(block, begin, len(places)), places[begin:], chapter)
         except FileNotFoundError:
             self.segments_dropped += 1
             self.packets_dropped += len(numbers) - delivered
@@ -110,32 +142,33 @@ class Passage:
         self.packets_read += delivered
 
     def _feed(self, block: Block, numbers: Ints, chapter: Chapter) -> Iterator[list[Entry]]:
-        """Feed packets; before one that is late, let the time pass that had passed when it was captured."""
+        """Feed packets; before one that is late, let the time pass that had passed when it was captured.
+
+        What is late in the index is older than some packet before it; the times of all others rise.
+        """
         late = chapter.index.late
         if len(late):
             low = int(np.searchsorted(late["packet"], numbers[0], "left"))
             high = int(np.searchsorted(late["packet"], numbers[-1], "right"))
             late = late[low:high]
-        begin = 0
+        begin = looked = 0
         for packet, after in zip(late["packet"].tolist(), late["after"].tolist(), strict=True) if len(late) else ():
             place = int(np.searchsorted(numbers, packet))
             if place >= len(numbers) or numbers[place] != packet:
                 continue
-            self._fed = max([self._fed, *[record[0] for record in block.records[begin:place]]])
+            self._fed = max([self._fed, *[record[0] for record in block.records[looked:place]]])
+            looked = place
             if after <= self._fed:
                 continue
             yield self._some(block, begin, place) + self._sniffer.advance(after)
             self._fed, begin = after, place
-        self._fed = max([self._fed, *[record[0] for record in block.records[begin:]]])
+        newest = max(record[0] for record in block.records[looked:]) if len(late) else block.records[-1][0]
+        self._fed = max(self._fed, newest)
         yield self._some(block, begin, len(numbers))
         self.time = max(self.time, self._fed)
 
     def _some(self, block: Block, begin: int, stop: int) -> list[Entry]:
-        if begin == stop:
-            return []
-        if stop - begin < len(block.records):
-            block = Block(block.data, block.records[begin:stop], block.linktype, block.interface)
-        return self._sniffer.feed_block(block)
+        return self._sniffer.feed_block(part(block, begin, stop)) if begin < stop else []
 
     def _resume(self, chapter: Chapter) -> None:
         """Tell of conversations whose beginning the store has dropped."""
@@ -150,9 +183,8 @@ class Passage:
                 known = resumption(rows[place], chapter.index.protocols)
                 self._sniffer.resume(self._tables_of(chapter.files).get(rows["name"][place].tobytes(), known))
         self._names.update(names[wanted].tolist())
-        if self._read and self._read[-1].files == chapter.files:
-            self._read.pop()  # the same, and more of it
-        self._read.append(chapter)
+        # Where it was read before, this is the same, and more of it.
+        self._read = [*(one for one in self._read if one.files != chapter.files), chapter]
 
     def resume(self, conversations: Iterable[Resumption]) -> None:
         """Tell of conversations that go on with what is read first."""
@@ -160,19 +192,18 @@ class Passage:
             self._sniffer.resume(one)
             self._names.add(int(np.frombuffer(tables.name_of(one), np.uint64)[0]))
 
-    def forget(self, names: set[int], oldest: int) -> None:
-        """Nothing is open but these conversations and those of the segment read last; older ones than `oldest` are
-        gone."""
-        rows = self.last.index.rows if self.last is not None else np.zeros(0, ROW)
-        self._names = names.union(rows["name"].view(np.uint64).tolist())
-        self._read = [one for one in self._read if one.files.number >= oldest]
+    def forget(self, oldest: int, going_on: set[int] | None = None) -> None:
+        """Segments before `oldest` are gone: what is known of them alone is of no use any more.
 
-    def trim(self, oldest: int) -> None:
-        """Segments before this one are gone: what is known of them alone is of no use any more."""
+        `going_on`: of the others nothing does but these conversations, and those of the segment read last.
+        """
         kept = [one for one in self._read if one.files.number >= oldest]
-        if len(kept) < len(self._read):
-            self._read = kept
-            self._names = {name for one in kept for name in one.index.rows["name"].view(np.uint64).tolist()}
+        if going_on is None and len(kept) == len(self._read):
+            return
+        self._read = kept
+        of = kept if going_on is None else [self.last] if self.last is not None else []
+        names = [one.index.rows["name"].view(np.uint64).tolist() for one in of]
+        self._names = set(going_on or ()).union(*names)
 
     def _tables_of(self, files: SegmentFiles) -> dict[bytes, Resumption]:
         if self._tables[0] != files:
@@ -195,7 +226,17 @@ class Passage:
                 Absent(*(int(row[f"cut_{what}_{end}"]) for what in ("packets", "bytes", "end"))) for end in ("a", "b")
             )
             ends = (a, b) if row["lead"] == A else (b, a)
-            self._sniffer.left_out(row["name"].tobytes().hex(), chapter.files.number, ends)
+            name = row["name"].tobytes()
+            if self._cuts.get(name) != ends:  # a conversation that is over is not told of again
+                self._cuts[name] = ends
+                self._sniffer.left_out(name.hex(), chapter.files.number, ends)
+
+
+def part(block: Block, begin: int, stop: int) -> Block:
+    """Some of its packets."""
+    if stop - begin == len(block.records):
+        return block
+    return Block(block.data, block.records[begin:stop], block.linktype, block.interface)
 
 
 def resumption(row: np.void, protocols: list[str]) -> Resumption:

@@ -5,12 +5,13 @@ What the index rules out is not read. What is read gives the entries, and the id
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Event
+from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
@@ -18,43 +19,24 @@ from pysniff.capture.clock import PacketClock
 from pysniff.entry import Entry
 from pysniff.kfl.plan import Known, Plan, plan
 from pysniff.ledger import Ledger
-from pysniff.limits import DEFAULT, Limits
-from pysniff.protobuf.schema import NOTHING, Schemas
+from pysniff.limits import DEFAULT, SECOND
 from pysniff.sniffer import Sniffer
+from pysniff.store import naming
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.chosen import may_match
+from pysniff.store.columns import TCP
+from pysniff.store.directory import SegmentFiles
 from pysniff.store.named import named
+from pysniff.store.naming import Naming
 from pysniff.store.passage import Passage
-
-if TYPE_CHECKING:
-    from pysniff.kfl import Filter
+from pysniff.store.question import Question, Step
 
 # A follower looks for new packets so often, in seconds: writers flush every 0.2 s.
 POLL = 0.1
 # What lies between the parts of one exchange, where one is in fragments, in nanoseconds.
 FRAGMENTED = DEFAULT.idle_udp + DEFAULT.fragment_wait
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """`start`, `end`: nanoseconds, both included, of entries' timestamps. `flows`: names of the only ones wanted.
-    `node`: with this ids begin.
-
-    `after`: only segments with larger numbers.
-    """
-
-    filter: Filter
-    start: int | None = None
-    end: int | None = None
-    limit: int | None = None
-    newest_first: bool = False
-    follow: bool = False
-    flows: frozenset[bytes] = frozenset()
-    after: int = 0
-    decode_as: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    proto: Schemas = NOTHING
-    limits: Limits = DEFAULT
-    node: str = "local"
+# Interfaces deliver their packets in turns: those of one may be so much older than those of another before them.
+TURNS = SECOND // 5
 
 
 class Query:
@@ -76,10 +58,17 @@ class Query:
         self._plan = self._bounded(plan(question.filter.tree))
         # Names of the only conversations wanted, None for any.
         self._names = question.flows or named(question.filter.tree)
+        self._streams = None if self._names is None else {name.hex() for name in self._names}
         self._passages: list[Passage] = []
         self._behind: list[Chapter] = []  # that a follower has read, where not all of them is wanted
         self._left = question.limit
-        self._batches = self._run()
+        self._noted: dict[SegmentFiles, Naming | None] = {}
+        self._caught_up = False
+        self._back_to = 0  # so far back everything was told, newest first
+        self._source = ""
+        self._clock = PacketClock()
+        self._steps = self._run()
+        self._batches = (step.entries for step in self._steps if step.entries)
         self._entries = (entry for batch in self._batches for entry in batch)
 
     @property
@@ -111,6 +100,10 @@ class Query:
         """Entries in the lists in which they come: none is empty."""
         return self._batches
 
+    def steps(self) -> Iterator[Step]:
+        """The same with what else is known, also while nothing is found: a follower's come ten times a second."""
+        return self._steps
+
     def stop(self) -> None:
         """End soon; safe in a signal handler and other threads."""
         self._stopped.set()
@@ -123,6 +116,7 @@ class Query:
         self.stop()
         self._entries.close()
         self._batches.close()
+        self._steps.close()
 
     def __iter__(self) -> Iterator[Entry]:
         return self._entries
@@ -145,26 +139,33 @@ class Query:
         ends = [time for time in (found.end, question.end) if time is not None]
         return Plan(found.tree, max(starts, default=None), min(ends, default=None))
 
-    def _run(self) -> Generator[list[Entry], None, None]:
-        source = self._backwards() if self._question.newest_first else self._forwards()
+    def _run(self) -> Generator[Step, None, None]:
+        question = self._question
+        source = self._backwards() if question.newest_first else self._forwards(self._plan, follow=question.follow)
         for batch in source:
             if self._left is not None:
                 batch = batch[: self._left]
                 self._left -= len(batch)
-            if batch:
-                yield batch
+            yield Step(batch, self._until(), self._caught_up)
             if self._left == 0 or self._stopped.is_set():
                 return
 
+    def _until(self) -> int:
+        if self._question.newest_first:
+            return self._back_to
+        read = self._passages[-1].time if self._passages else 0
+        return max(max(read, self._clock.now() if self._caught_up else 0) - TURNS, 0)
+
     def _matching(self, entries: Sequence[Entry], bounds: Plan) -> list[Entry]:
         start, end, matches = bounds.start, bounds.end, self._question.filter.matches
-        flows = {name.hex() for name in self._names} if self._names is not None else None
+        streams, since = self._streams, self._question.since
         found = [
             entry
             for entry in entries
             if (start is None or entry.time_ns >= start)
             and (end is None or entry.time_ns <= end)
-            and (flows is None or entry.stream in flows)
+            and (since is None or entry.completed_ns >= since)
+            and (streams is None or entry.stream in streams)
             and matches(entry)
         ]
         self._not_matching += len(entries) - len(found)
@@ -172,22 +173,20 @@ class Query:
 
     # Forwards
 
-    def _forwards(self) -> Iterator[list[Entry]]:
-        bounds = self._plan
+    def _forwards(self, bounds: Plan, *, follow: bool = False) -> Iterator[list[Entry]]:
+        """What is within the bounds, in one pass."""
         passage = self._passage()
         for chapter in self._chapters(bounds):
             yield from self._read(passage, chapter, bounds)
             if self._stopped.is_set() or self._over(passage, bounds):
                 break
-        if self._question.follow and not self._stopped.is_set():
+        if follow and not self._stopped.is_set():
             yield from self._follow(passage, bounds)
         yield self._matching(passage.close(), bounds)
 
     def _read(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
         for entries in passage.read(chapter):
-            found = self._matching(entries, bounds)
-            if found:
-                yield found
+            yield self._matching(entries, bounds)
             if self._stopped.is_set() or self._over(passage, bounds):
                 return
 
@@ -202,12 +201,14 @@ class Query:
 
     def _passage(self) -> Passage:
         question = self._question
+        self._source = self._catalogue.capture_source(question.capture_source)
         sniffer = Sniffer(
             limits=question.limits,
             node=question.node,
             decode_as=question.decode_as,
             proto=question.proto,
-            capture_source=self._catalogue.capture_source(),
+            names=question.names,
+            capture_source=self._source,
         )
         passage = Passage(sniffer, self.notices)
         self._passages.append(passage)
@@ -219,6 +220,7 @@ class Query:
             for files in self._catalogue.look():
                 chapter = self._catalogue.chapter(files)
                 if chapter is not None:
+                    chapter.names = self._naming(files)
                     yield chapter
                 else:
                     self._passages[-1].missed(files)
@@ -235,12 +237,14 @@ class Query:
             for chapter in chapters:
                 chapter.choose(np.ones(len(chapter.index.rows), np.bool_))
         _link(chapters)
-        _in_time(chapters, bounds)
+        _in_time(chapters, bounds.start, bounds.end)
+        _in_time(chapters, self._question.since, None)
+        self._choose_names(chapters)
         self._behind = chapters
         yield from chapters
 
     def _is_everything(self, bounds: Plan) -> bool:
-        timeless = bounds.start is None and bounds.end is None
+        timeless = bounds.start is None and bounds.end is None and self._question.since is None
         return timeless and isinstance(bounds.tree, Known) and bounds.tree.value is not False and self._names is None
 
     def _wanted(self, chapter: Chapter, bounds: Plan) -> np.ndarray:
@@ -251,11 +255,40 @@ class Query:
             wanted &= np.isin(chapter.index.rows["name"], names)
         return wanted
 
+    # Names of addresses
+
+    def _naming(self, files: SegmentFiles) -> Naming | None:
+        """What is noted beside a segment; where protocols are forced on ports, other answers than were seen there may
+        count."""
+        if self._question.decode_as:
+            return None
+        if files not in self._noted:
+            self._noted[files] = naming.load(files)
+        return self._noted[files]
+
+    def _choose_names(self, chapters: Sequence[Chapter]) -> None:
+        """What tells names before the last conversation that is wanted; nothing where it is noted."""
+        follows = self._question.follow
+        until = [number for number, one in enumerate(chapters) if follows or one.has_chosen() or one.has_shared()]
+        streams: set[bytes] = set()  # a message may have begun in an earlier segment
+        for chapter in reversed(chapters[: until[-1] + 1 if until else 0]):
+            chapter.names = self._naming(chapter.files)
+            if chapter.is_to_be_told():
+                rows = naming.tells(chapter.index, self._question.decode_as)
+                chapter.choose_too(rows)
+                streams |= chapter.continued(rows & (chapter.index.rows["transport"] == TCP))
+            if streams:
+                chapter.choose_ends(streams)
+
     # Following
 
     def _follow(self, passage: Passage, bounds: Plan) -> Iterator[list[Entry]]:
         """What comes from now on: without a hole and without a duplicate, for the Sniffer goes on."""
-        clock = PacketClock()
+        clock = self._clock
+        if self._source != "file" and self._catalogue.is_recorded():
+            clock.saw(time_ns() - SECOND)  # where nothing comes, time passes all the same
+        self._caught_up = True
+        yield []
         while not self._stopped.is_set() and not self._over(passage, bounds):
             last = self._finishing.is_set()
             moved = False
@@ -269,21 +302,20 @@ class Query:
             if last:
                 return
             self._stopped.wait(POLL)
-            found = self._matching(passage.advance(clock.now()), bounds)
-            if found:
-                yield found
+            yield self._matching(passage.advance(clock.now()), bounds)
 
     def _forget(self, passage: Passage) -> None:
         """What is known of segments that are gone."""
         there = self._catalogue.look()
         if there:
-            passage.trim(there[0].number)
+            passage.forget(there[0].number)
             self._behind = [chapter for chapter in self._behind if chapter.files >= there[0]]
 
     def _read_on(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
         """What is new in a segment, and older packets of conversations that were not wanted until now."""
         if not self._is_everything(bounds):
             chapter.choose(self._wanted(chapter, bounds))
+            chapter.choose_too(naming.tells(chapter.index, self._question.decode_as))
             same = bool(self._behind) and self._behind[-1].files == chapter.files
             older = self._behind[:-1] if same else self._behind
             before = [(one, one.chosen) for one in older]
@@ -305,9 +337,7 @@ class Query:
         fresh[: len(chosen)] &= ~chosen
         if fresh.any():
             for entries in passage.read_again(chapter, fresh, until):
-                found = self._matching(entries, self._plan)
-                if found:
-                    yield found
+                yield self._matching(entries, self._plan)
 
     # Backwards
 
@@ -324,24 +354,16 @@ class Query:
             start = max([time for time in (self._plan.start, lower) if time is not None], default=None)
             bounds = Plan(self._plan.tree, start, upper)
             found: dict[str, Entry] = {}
-            for entry in self._within(bounds):
+            for entry in chain.from_iterable(self._forwards(bounds)):
                 found.pop(entry.id, None)
                 found[entry.id] = entry
             newest = list(found.values())
+            self._back_to = max(lower or 0, 0)
             newest.reverse()  # of those with one time, the last one comes first
             yield sorted(newest, key=lambda entry: -entry.time_ns)
             if lower is None or (self._plan.start is not None and lower <= self._plan.start):
                 return
             upper = lower - 1
-
-    def _within(self, bounds: Plan) -> Iterator[Entry]:
-        passage = self._passage()
-        for chapter in self._chapters(bounds):
-            for batch in self._read(passage, chapter, bounds):
-                yield from batch
-            if self._stopped.is_set() or self._over(passage, bounds):
-                return
-        yield from self._matching(passage.close(), bounds)
 
 
 def _link(chapters: Sequence[Chapter]) -> None:
@@ -353,16 +375,16 @@ def _link(chapters: Sequence[Chapter]) -> None:
         wanted |= chapter.continued()
 
 
-def _in_time(chapters: Sequence[Chapter], bounds: Plan) -> None:
-    """Leave out conversations that said nothing within the bounds."""
-    if bounds.start is None and bounds.end is None:
+def _in_time(chapters: Sequence[Chapter], start: int | None, end: int | None) -> None:
+    """Leave out conversations that said nothing between these times."""
+    if start is None and end is None:
         return
     within: set[bytes] = set()
     # A part of a conversation may be in fragments, which no row has.
     margin = FRAGMENTED if any(chapter.has_shared() for chapter in chapters) else 0
-    start = None if bounds.start is None else bounds.start - margin
-    end = None if bounds.end is None else bounds.end + margin
+    first = None if start is None else start - margin
+    last = None if end is None else end + margin
     for chapter in chapters:
-        within |= chapter.ends_within(start, end)
+        within |= chapter.ends_within(first, last)
     for chapter in chapters:
         chapter.keep_ends(within)

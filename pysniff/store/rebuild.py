@@ -39,9 +39,9 @@ def load(files: SegmentFiles, *, growing: bool, before: Sequence[SegmentFiles], 
     if files in made and made[files].covered == size:
         return made[files]
     index = _of_file(files)
-    if index.covered > size or index.damaged:
-        index = Index() if index.covered > size else index
-    elif growing or index.covered >= size:
+    if index.covered > size:  # the segment was cut short
+        index = Index()
+    elif not index.damaged and (growing or index.covered == size):
         return index
     made[files] = completed(index, files, before, made)
     return made[files]
@@ -141,12 +141,8 @@ def earlier_rows(files: Sequence[SegmentFiles], made: Made) -> list[tuple[np.voi
 
 def repaired(files: SegmentFiles, before: Sequence[SegmentFiles]) -> tuple[Index, str]:
     """The index of a segment, put right on disk where it was not, and words about what was wrong."""
-    index, size = Index(), size_of(files.packets)
-    try:
-        index.extend(read_from(files.index, 0))
-    except FileNotFoundError:
-        index.damaged = True
-    if index.covered == size and not index.damaged:
+    index, size = _of_file(files), size_of(files.packets)
+    if index.covered == size and not index.damaged and files.index.exists():
         return index, ""
     if index.covered > size:  # the segment was cut short
         index = Index()

@@ -6,6 +6,7 @@ Between the two stands a queue with a bound; what does not fit is dropped and co
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
@@ -15,6 +16,7 @@ from pysniff.errors import WriteError
 from pysniff.ledger import Ledger
 from pysniff.limits import MIB
 from pysniff.packet import Block
+from pysniff.store.bounds import check_limit
 from pysniff.store.recording import Counts, Recording
 
 # Bytes of packets that wait for the disk: a second of a busy link.
@@ -46,12 +48,12 @@ class Recorder:
         self._most = queue
         self._wait = wait
         self._waiting: deque[Block] = deque()
+        self._orders: deque[Callable[[], None]] = deque()  # for the thread that writes
         self._bytes = 0
         self._packets = 0
         self._changed = Condition()
         self._closing = False
         self._failure: BaseException | None = None
-        self._told = 0
         self._thread = Thread(target=self._run, name="pysniff store", daemon=True)
         self._thread.start()
 
@@ -59,11 +61,6 @@ class Recorder:
     def counts(self) -> Counts:
         """What became of the packets that left the queue."""
         return self._recording.counts
-
-    @property
-    def queued(self) -> int:
-        """Packets in the queue."""
-        return self._packets
 
     @property
     def notices(self) -> list[str]:
@@ -74,6 +71,29 @@ class Recorder:
         """The number of the segment that is written now."""
         return self._recording.segment
 
+    @property
+    def used(self) -> int:
+        """Bytes on disk that count for the limit, as of the last flush."""
+        return self._recording.used
+
+    @property
+    def flush_interval(self) -> float:
+        """Seconds after which packets are on disk at the latest."""
+        return self._recording.flush_interval
+
+    @flush_interval.setter
+    def flush_interval(self, seconds: float) -> None:
+        self._recording.flush_interval = seconds
+        with self._changed:
+            self._changed.notify_all()
+
+    def resize(self, limit: int) -> None:
+        """Have another limit, soon: the oldest packets make room. Raises OptionError for one that is too small."""
+        check_limit(limit)
+        with self._changed:
+            self._orders.append(lambda: self._recording.resize(limit))
+            self._changed.notify_all()
+
     def account(self, ledger: Ledger) -> None:
         """Write what became of every packet into a ledger."""
         counts = self.counts
@@ -83,7 +103,7 @@ class Recorder:
             ledger.store_queue_full = self.dropped
         ledger.store_written, ledger.store_cut = counts.stored, counts.cut
         ledger.store_disk_full, ledger.store_evicted = counts.full, counts.evicted
-        ledger.tables_missed = counts.tables_missed
+        ledger.tables_missed, ledger.names_missed = counts.tables_missed, counts.names_missed
 
     def write(self, block: Block) -> None:
         """Hand over packets; raise WriteError where recording has failed for good."""
@@ -130,6 +150,8 @@ class Recorder:
             while (block := self._next()) is not None:
                 if isinstance(block, Block):
                     recording.add(block)
+                while self._orders:
+                    self._orders.popleft()()
                 if not recording.due():
                     recording.flush()
             recording.close()
@@ -141,7 +163,7 @@ class Recorder:
     def _next(self) -> Block | bool | None:
         """The next block; True where it is time to flush; None at the end."""
         with self._changed:
-            if not self._waiting and not self._closing:
+            if not self._waiting and not self._closing and not self._orders:
                 self._changed.wait(self._recording.due())
             if not self._waiting:
                 return None if self._closing else True

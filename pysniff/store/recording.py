@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pysniff.errors import OptionError, WriteError
 from pysniff.limits import KIB, MIB
 from pysniff.packet import Block
+from pysniff.store.bounds import FLUSH, LIMIT, check_limit
 from pysniff.store.columns import Indexer, Ints
 from pysniff.store.directory import Lock, SegmentFiles, create, segments, size_of, strange
 from pysniff.store.flows import FlowTable
@@ -28,13 +28,10 @@ from pysniff.store.plausible import Notes
 from pysniff.store.rebuild import earlier_rows, repaired
 from pysniff.store.segment import SegmentText
 
-LIMIT = 200_000_000  # bytes, by default
-SMALLEST_LIMIT = 256 * KIB
 # A store has about so many segments: with the oldest one goes this share of what it keeps.
 SEGMENTS = 25
 SMALLEST_SEGMENT, LARGEST_SEGMENT = 32 * KIB, 64 * MIB
-# Packets reach the disk this long after they came, in seconds, and readers with them; or when there are so many bytes.
-FLUSH = 0.2
+# Packets reach the disk when there are so many bytes, or after a time.
 FLUSH_BYTES = MIB
 _VECTOR = 512  # pieces written by one call; Linux takes 1,024
 _HAS_VECTORS = hasattr(os, "pwritev")
@@ -47,6 +44,7 @@ class Counts:
     `stored`: written, and indexed. `cut`: of conversations that nobody recognises, beyond what is kept of them.
     `full`: the disk had no room. `waiting`: not written yet. `evicted`: of those stored here, dropped since.
     `tables_missed`: segments that were dropped before the tables were kept with which HTTP/2 goes on behind them.
+    `names_missed`: and before the names were noted that they told.
     """
 
     packets: int = 0
@@ -60,6 +58,7 @@ class Counts:
     evicted: int = 0
     evicted_segments: int = 0
     tables_missed: int = 0
+    names_missed: int = 0
     forgotten: int = 0
 
     def imbalance(self) -> str:
@@ -72,7 +71,8 @@ class Recording:
     """One writer: `add()` blocks, `flush()` now and then, `close()`. Not for several threads.
 
     `limit`: bytes that the directory never exceeds, the index included. `keep_all`: conversations that nobody
-    recognises too. `notices`: what a person should know, in order. Raises WriteError and OptionError.
+    recognises too. `notices`: what a person should know, in order. `flush_interval`: seconds; any thread may set it.
+    `used`: bytes that count for the limit, as of the last flush. Raises WriteError and OptionError.
     """
 
     def __init__(
@@ -85,11 +85,12 @@ class Recording:
         capture_source: str = "file",
         wait: bool = False,
     ) -> None:
-        if limit < SMALLEST_LIMIT:
-            raise OptionError(f"a store of {limit} bytes", hint=f"it needs at least {SMALLEST_LIMIT // KIB}k")
-        share = limit // SEGMENTS if segment_size is None else segment_size
-        self._segment_size = min(max(share, SMALLEST_SEGMENT), LARGEST_SEGMENT, limit // 4)
+        check_limit(limit)
+        self._wished_size = segment_size
+        self._segment_size = self._size_within(limit)
         self.limit = limit
+        self.flush_interval = FLUSH
+        self.used = 0
         self.counts = Counts()
         self.notices: list[str] = []
         self._directory = directory
@@ -175,8 +176,23 @@ class Recording:
             self._pending_size += len(text)
 
     def due(self) -> float:
-        """Seconds until flush() should be called: FLUSH where nothing waits."""
-        return max(self._since + FLUSH - time.monotonic(), 0.0) if self._pending else FLUSH
+        """Seconds until flush() should be called."""
+        return max(self._since + self.flush_interval - time.monotonic(), 0.0) if self._pending else self.flush_interval
+
+    def resize(self, limit: int) -> None:
+        """Keep to another limit from now on; the oldest packets make room at once. Raises OptionError."""
+        check_limit(limit)
+        self._roll()  # so that what is written now counts as old, and can be dropped
+        self.limit = limit
+        self._segment_size = self._size_within(limit)
+        self._keeping.resize(limit, self._segment_size)
+        self._make_room(0)
+        self.used = self._used()
+
+    def _size_within(self, limit: int) -> int:
+        """Bytes of one segment."""
+        share = limit // SEGMENTS if self._wished_size is None else self._wished_size
+        return min(max(share, SMALLEST_SEGMENT), LARGEST_SEGMENT, limit // 4)
 
     def flush(self) -> None:
         """Write what waits, and tell readers of it."""
@@ -218,6 +234,7 @@ class Recording:
         counts.stored += len(offsets)
         counts.stored_bytes += size
         self._sizes[self._files] = (self._files.size(), self._sizes[self._files][1] + len(offsets))
+        self.used = self._used()
 
     def close(self) -> None:
         """Write what waits and finish the segment; again does nothing."""
@@ -328,6 +345,7 @@ class Recording:
                 return
             self._keeping.dropping(files, following)
             self.counts.tables_missed = self._keeping.missed
+            self.counts.names_missed = self._keeping.names_missed
             _, packets = self._sizes.pop(files)
             files.remove()
             self.counts.evicted += packets
@@ -394,6 +412,3 @@ def _write_all(fd: int, text: bytes, at: int) -> None:
         done = os.pwrite(fd, view, at)
         at += done
         view = view[done:]
-
-
-__all__ = ["FLUSH", "LIMIT", "Counts", "Recording", "WriteError"]

@@ -14,22 +14,10 @@ from pysniff.store.columns import Columns, Ints
 # Fixed part of an enhanced packet block before the packet, and behind it.
 HEAD, TAIL = 28, 4
 
+_HEADER = np.dtype([(name, "<u4") for name in ("kind", "total", "interface", "high", "low", "size", "wire")])
 # The end of the block before, padded, and the beginning of the next: what stands between two packets.
-_BETWEEN = np.dtype(
-    [
-        ("padding", "V3"),
-        ("before", "<u4"),
-        ("kind", "<u4"),
-        ("total", "<u4"),
-        ("interface", "<u4"),
-        ("high", "<u4"),
-        ("low", "<u4"),
-        ("size", "<u4"),
-        ("wire", "<u4"),
-    ]
-)
+_BETWEEN = np.dtype([("padding", "V3"), ("before", "<u4"), *((name, "<u4") for name in _HEADER.names or ())])
 _KIND = 7  # where `kind` stands in it
-_LEAD = 3 + 4 - _KIND
 
 
 class SegmentText:
@@ -82,19 +70,6 @@ class SegmentText:
         offsets = np.zeros(count, np.int64)
         np.cumsum(total[:-1], out=offsets[1:])
         return b"".join(pieces), offsets
-
-
-_HEADER = np.dtype(
-    [
-        ("kind", "<u4"),
-        ("total", "<u4"),
-        ("interface", "<u4"),
-        ("high", "<u4"),
-        ("low", "<u4"),
-        ("size", "<u4"),
-        ("wire", "<u4"),
-    ]
-)
 
 
 def headers(data: bytes, offsets: Ints) -> np.ndarray:
