@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from pysniff.kfl.filter import Filter as Filter
     from pysniff.kfl.variables import compile as compile
     from pysniff.message import Fault as Fault
+    from pysniff.names import Names as Names
     from pysniff.packet import Packet as Packet
     from pysniff.reading import Entries as Entries
     from pysniff.reading import read as read
     from pysniff.reading import sniff as sniff
+    from pysniff.services import ServiceMap as ServiceMap
     from pysniff.sniffer import Sniffer as Sniffer
     from pysniff.store import Store as Store
 
@@ -28,8 +30,10 @@ _HOME = {
     "Entry": "entry",
     "Fault": "message",
     "Filter": "kfl.filter",
+    "Names": "names",
     "Packet": "packet",
     "PysniffError": "errors",
+    "ServiceMap": "services",
     "Sniffer": "sniffer",
     "Store": "store",
     "compile": "kfl.variables",
