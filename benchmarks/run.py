@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import bulk, half_open, http1, http2, kfl, live, memory, store_capture, store_query
+from benchmarks import bulk, cluster, half_open, http1, http2, hub, kfl, live, memory, store_capture, store_query
 from benchmarks.measure import ROOT
 from benchmarks.report import Section, first_line, skipped
 
@@ -30,6 +30,8 @@ BENCHMARKS: dict[str, Callable[[int], Section]] = {
     "kfl": kfl.run,
     "store_query": store_query.run,
     "store_capture": store_capture.run,
+    "hub": hub.run,
+    "cluster": cluster.run,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 PEERS = (("tshark", "--version"), ("tcpdump", "--version"), ("tcpreplay", "--version"))

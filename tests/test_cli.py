@@ -459,11 +459,12 @@ def kinds(kind: type[PysniffError]) -> list[type[PysniffError]]:
 
 
 def test_every_error_of_ours_is_one_line_with_its_exit_code(run: Run) -> None:
-    for kind in kinds(PysniffError):
+    own = [kind for kind in kinds(PysniffError) if kind.__module__ == "pysniff.errors"]
+    for kind in own:
         result = run(kind("en0: no\nsuch", hint="do\x1b this"), "-i", "en0")
         assert result.output == "pysniff: en0: no\\nsuch (do\\x1b this)\n"
         assert result.exit_code == kind.exit_code
-    codes = {kind.exit_code for kind in kinds(PysniffError)}
+    codes = {kind.exit_code for kind in own}
     assert codes == {1, 2, 3, 4, 5, 14, 15}
     assert issubclass(PrivilegeError, CaptureError)
     assert issubclass(WriteError, PysniffError)

@@ -223,6 +223,7 @@ _path = st.binary(max_size=30).map(lambda raw: b"/" + raw.translate(None, b"\r\n
 @given(_path, _value.filter(bool), st.binary(min_size=1, max_size=60))
 @example(b"/\\\\'\"#?#", b";", b"\\")
 @example(b"//..//%", b"\xe9", b"\n")
+@example(b"/\xc2\x80", b"\x80", b"\0")
 def test_any_call_arrives_as_it_was(
     server: Server, tmp_path_factory: pytest.TempPathFactory, path: bytes, value: bytes, body: bytes
 ) -> None:

@@ -8,6 +8,7 @@ import gzip
 import itertools
 import json
 import os
+import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -44,6 +45,7 @@ TINY = Limits(
     detect_chunks=16, held_bytes=8 * KIB, held_segments=8, held_total=16 * KIB, fragments=4, fragment_bytes=8 * KIB,
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
     linger=5 * SECOND, waiting_bytes=8 * KIB, fields_bytes=KIB, table_bytes=256, streams=4, resync_bytes=KIB,
+    copies=8, copy_window=1_000_000, names=10, name_versions=3, names_bytes=4 * KIB,
 )  # fmt: skip
 
 
@@ -450,6 +452,13 @@ def nested(count: int) -> list[Packet]:
     return [Packet(frame, NOON, len(frame))]
 
 
+def named(addresses: int, names: int) -> list[Packet]:
+    """Answers of DNS that give each address so many names, one after the other."""
+    told = ((b"name-%d.test" % name, bytes([10, 0, 1, address])) for name in range(names) for address in range(addresses))
+    answers = [dns(7, name, 1, 0x8180, (struct.pack("!HHIH", 1, 1, 60, 4) + address,)) for name, address in told]
+    return [packet for answer in answers for packet in datagrams([s(answer)])]
+
+
 def kinds(entries: list[Entry]) -> set[str]:
     return {fault.kind for entry in entries for fault in entry.faults}
 
@@ -507,6 +516,20 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
         lambda: [*fragments(1), *[one._replace(time_ns=NOON + 40 * SECOND) for one in fragments(2)]],
         lambda _, ledger: ledger.fragments_expired == 1,
     ),
+    "copies": (
+        lambda: [
+            packet._replace(interface="veth") for packet in datagrams([c(ASK[:-1] + bytes([n])) for n in range(30)])
+        ],
+        lambda _, ledger: ledger.copies_forgotten == 24,
+    ),
+    "copy_window": (
+        lambda: [
+            packet._replace(interface=name, time_ns=NOON + at)
+            for at, name in ((0, "veth"), (50_000_000, "eth0"))
+            for packet in datagrams([c(ASK)])
+        ],
+        lambda _, ledger: ledger.udp_copies == 0 and ledger.udp_packets == 2,
+    ),
     "layers": (lambda: nested(60), lambda _, ledger: ledger.malformed),
     "conversations": (
         lambda: [packet for number in range(30) for packet in short(number, NOON, False)],
@@ -545,6 +568,9 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
         lambda: conversation(c(H2 + h2(1, 5, 1, GET7)), c(b"\xff" * 3000)),
         lambda _, ledger: ledger.undecoded["no frame was found"],
     ),
+    "names": (lambda: named(30, 1), lambda _, ledger: ledger.names_forgotten == 20),
+    "name_versions": (lambda: named(1, 30), lambda _, ledger: ledger.names_forgotten == 27),
+    "names_bytes": (lambda: named(2, 30), lambda _, ledger: ledger.names_forgotten),
     "open_after": (lambda: later(short(1, NOON, False), 3), lambda _, ledger: ledger.open_entries == 1),
 }
 

@@ -182,7 +182,9 @@ def not_tcp(run: Run) -> None:
     ping = ip("10.0.0.1", "10.0.0.2", 1, b"ping")
     several = netlink(netlink_message(4, 9, ping), netlink_message(4, 9, ping))
     run.feed(Packet(several, run.now, len(several), linktype=253))
-    run.feed(packet(ethernet_udp(payload=b"\0\1\1\0\0\1" + bytes(6) + b"\1a\0\0\1\0\1"), run.now))
+    question = packet(ethernet_udp(payload=b"\0\1\1\0\0\1" + bytes(6) + b"\1a\0\0\1\0\1"), run.now)
+    for interface in ("veth0", "eth0"):
+        run.feed(question._replace(interface=interface))
 
 
 LIMITS = Limits(half_open=3, detect_chunks=4)

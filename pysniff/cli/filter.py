@@ -48,6 +48,7 @@ def filter(listed: bool, as_json: bool, markdown: bool, words: tuple[str, ...]) 
 def _explain(text: str, *, as_json: bool) -> int:
     from pysniff.cli.display_filter import display_filter
     from pysniff.kfl.explain import explained
+    from pysniff.kfl.record import record
 
     try:
         compiled = display_filter(text)
@@ -58,7 +59,7 @@ def _explain(text: str, *, as_json: bool) -> int:
         return FILTER
     explanation = explained(compiled)
     if as_json:
-        _print_json(_record(compiled, explanation))
+        _print_json(record(compiled, explanation))
         return FINE
     look = terminal(sys.stdout)
     for words in _lines(compiled, explanation, look):
@@ -70,52 +71,27 @@ def _error(error: FilterError) -> dict[str, Any]:
     return {"message": error.message, "hint": error.hint, "line": error.line, "column": error.column}
 
 
-def _record(compiled: Filter, explanation: Explanation) -> dict[str, Any]:
-    return {
-        "filter": explanation.text,
-        "type": "bool",
-        "variables": [_row(variable) for variable in _used(compiled)],
-        "index": {
-            "variables": list(explanation.indexed),
-            "condition": explanation.index or None,
-            "start": _moment(explanation.start),
-            "end": _moment(explanation.end),
-        },
-        "dissected": list(explanation.dissected),
-    }
-
-
 def _lines(compiled: Filter, explanation: Explanation, look: Terminal) -> Iterable[str]:
+    from pysniff.kfl.record import moment, used
+
     if not explanation.text:
         yield "An empty filter: every entry matches. `pysniff filter --list` shows what a filter may name."
         return
     yield visible(explanation.text)
-    used = [f"{variable.name} ({variable.type})" for variable in _used(compiled)]
-    start, end = _moment(explanation.start), _moment(explanation.end)
+    named = [f"{variable.name} ({variable.type})" for variable in used(compiled)]
+    start, end = moment(explanation.start), moment(explanation.end)
     if start is not None and end is not None and start > end:
         times = "no time: nothing can match"
     else:
         times = " ".join(words for words in (start and f"from {start}", end and f"to {end}") if words)
     for title, text in (
         ("type", "bool"),
-        ("variables", ", ".join(used) or "none"),
+        ("variables", ", ".join(named) or "none"),
         ("index", explanation.index or "any conversation may have a match"),
         ("times", times or "any"),
         ("dissection", ", ".join(explanation.dissected) or "of none of them"),
     ):
         yield f"  {look.paint(f'{title:<11}', 'dim')} {visible(text)}"
-
-
-def _moment(time_ns: int | None) -> str | None:
-    from pysniff.entry import rfc3339
-
-    return None if time_ns is None else rfc3339(time_ns)
-
-
-def _used(compiled: Filter) -> list[Variable]:
-    from pysniff.kfl.variables import schema
-
-    return [variable for variable in schema() if variable.name in compiled.variables]
 
 
 def _found(words: Sequence[str]) -> list[Variable]:
@@ -135,15 +111,12 @@ def _about(variable: Variable) -> str:
 
 def _list(variables: Sequence[Variable], *, as_json: bool, markdown: bool) -> None:
     if as_json:
-        _print_json([_row(variable) for variable in variables])
+        from pysniff.kfl.record import row
+
+        _print_json([row(variable) for variable in variables])
         return
     for line in tables(variables) if markdown else _columns(variables, terminal(sys.stdout)):
         click.echo(line)
-
-
-def _row(variable: Variable) -> dict[str, str]:
-    name, kind, meaning, section, _ = variable
-    return {"name": name, "type": str(kind), "meaning": meaning, "section": section}
 
 
 def _columns(variables: Sequence[Variable], look: Terminal) -> Iterable[str]:

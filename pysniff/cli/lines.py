@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import lru_cache
 from time import localtime, strftime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pysniff.cli.details import details
 from pysniff.cli.terminal import Terminal, cells, cut, pad, visible
@@ -24,7 +24,26 @@ if TYPE_CHECKING:
 
 OPEN_REMEMBERED = 65_536  # open entries whose closing line says so; as many as conversations (limits.py)
 SUMMARY_LEAST = 16  # columns a summary keeps on the narrowest terminal
+NAME_MOST = 40  # columns: in DNS a name may have 255 characters; programs get all of it
 ENDS_MOST = 48  # columns: most IPv4 pairs take 40, a long IPv6 pair juts out instead of widening every line
+
+
+class Row(NamedTuple):
+    """What a line says. `faults`: their kinds. `arrow`: whose turn it was. `status_styles`: how the status looks."""
+
+    id: str
+    state: str
+    time_ns: int
+    src: Endpoint
+    arrow: str
+    dst: Endpoint
+    protocol: str
+    headline: str
+    status: str
+    status_styles: tuple[str, ...]
+    size: int
+    elapsed_time: int | None
+    faults: tuple[str, ...]
 
 
 class Lines:
@@ -44,6 +63,11 @@ class Lines:
     def show(self, entries: Iterable[Entry]) -> None:
         self._output.write(self._texts(entries))
 
+    def show_rows(self, rows: Iterable[Row]) -> None:
+        """The same of calls of which there is no more than their line."""
+        width = self._terminal.width()
+        self._output.write(_encoded(self._line(row, width)) for row in rows if not self._is_shown_open(row))
+
     def close(self) -> None:
         self._output.flush()
 
@@ -51,27 +75,27 @@ class Lines:
         width = self._terminal.width()
         body_limit = self._body_limit if self._verbosity > 1 else None
         for entry in entries:
-            if entry.state == "open" and self._is_shown(entry.id):
-                continue  # once is enough until it ends; programs get every revision
-            yield _encoded(self._line(entry, width))
+            if self._is_shown_open(entry):
+                continue
+            yield _encoded(self._line(row_of(entry), width))
             if self._verbosity:
                 for text in details(entry, self._terminal, body_limit):
                     yield _encoded(text)
 
-    def _line(self, entry: Entry, width: int | None) -> str:
+    def _line(self, row: Row, width: int | None) -> str:
         paint = self._terminal.paint
-        clock = local_time(entry.time_ns)
-        ends = f"{endpoint(entry.src)} {arrow(entry)} {endpoint(entry.dst)}"
+        clock = local_time(row.time_ns)
+        ends = f"{endpoint(row.src)} {row.arrow} {endpoint(row.dst)}"
         self._ends = max(self._ends, min(cells(ends), ENDS_MOST))
-        protocol = visible(entry.protocol)
+        protocol = visible(row.protocol)
         self._protocol = max(self._protocol, min(cells(protocol), 12))
-        status = visible(shown_status(entry))
+        status = visible(row.status)
         self._status = max(self._status, min(cells(status), 16))
-        tail = f"{size(wire_size(entry)):>8}  {duration(entry.elapsed_time):>8}"
-        marks = self._marks(entry)
+        tail = f"{size(row.size):>8}  {duration(row.elapsed_time):>8}"
+        marks = self._marks(row)
 
         fixed = len(clock) + max(self._ends, cells(ends)) + self._protocol + self._status + len(tail) + 10
-        summary = visible(entry.headline)
+        summary = visible(row.headline)
         if width is None:
             column = self._summary = max(self._summary, min(cells(summary), 48))
         else:
@@ -87,29 +111,54 @@ class Lines:
                 pad(ends, self._ends),
                 paint(pad(protocol, self._protocol), "cyan"),
                 pad(summary, column),
-                paint(pad(status, self._status), *status_styles(entry)),
+                paint(pad(status, self._status), *row.status_styles),
                 paint(tail, "dim"),
             )
         )
         return f"{line}  {paint(marks, 'yellow')}" if marks else line
 
-    def _marks(self, entry: Entry) -> str:
+    def _marks(self, row: Row) -> str:
         """What is not as it should be, and whether this line is the first or the last of a long call."""
-        marks = list(dict.fromkeys(f"!{visible(fault.kind)}" for fault in entry.faults))
-        if entry.state == "open":
+        marks = list(dict.fromkeys(f"!{visible(kind)}" for kind in row.faults))
+        if row.state == "open":
             marks.insert(0, "(open)")
-        elif self._open and entry.id in self._open:
-            del self._open[entry.id]
+        elif self._open and row.id in self._open:
+            del self._open[row.id]
             marks.insert(0, "(closes the open one)")
         return " ".join(marks)
 
-    def _is_shown(self, name: str) -> bool:
-        """Whether an open call has a line already; from now on it has."""
+    def _is_shown_open(self, call: Entry | Row) -> bool:
+        """Whether an open call has a line already; from now on it has.
+
+        Once is enough until it ends; programs get every revision.
+        """
+        if call.state != "open":
+            return False
+        name = call.id
         seen = name in self._open
         self._open[name] = None
         if len(self._open) > OPEN_REMEMBERED:
             self._open.popitem(last=False)
         return seen
+
+
+def row_of(entry: Entry) -> Row:
+    """What the line of an entry says."""
+    return Row(
+        entry.id,
+        entry.state,
+        entry.time_ns,
+        entry.src,
+        arrow(entry),
+        entry.dst,
+        entry.protocol,
+        entry.headline,
+        shown_status(entry),
+        status_styles(entry),
+        wire_size(entry),
+        entry.elapsed_time,
+        tuple([fault.kind for fault in entry.faults]),
+    )
 
 
 def _encoded(text: str) -> bytes:
@@ -132,7 +181,7 @@ def local_time(time_ns: int) -> str:
 
 def endpoint(end: Endpoint) -> str:
     """name:port, 10.0.0.9:8080 or [::1]:53."""
-    return f"{visible(end.name)}:{end.port}" if end.name else str(end)
+    return f"{cut(visible(end.name), NAME_MOST)}:{end.port}" if end.name else str(end)
 
 
 def _alone(entry: Entry) -> Message | None:

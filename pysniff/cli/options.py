@@ -59,6 +59,8 @@ class SniffOptions:
     store_all: bool = False
     report_to: int | None = None
     query: QueryOptions | None = None
+    names: str | None = None
+    netns: tuple[str, ...] = ()
 
     @property
     def shows(self) -> bool:
@@ -77,6 +79,8 @@ def check(options: SniffOptions) -> None:
     """Raise OptionError where options contradict each other."""
     if options.interfaces and options.files:
         raise OptionError("-i and -r exclude each other", hint="capture live, or read files")
+    if options.netns and options.files:
+        raise OptionError("--netns and -r exclude each other", hint="capture live, or read files")
     if options.follow and not options.files:
         raise OptionError("--follow needs a file", hint="name one with -r; live capture goes on anyway")
     if options.follow and len(options.files) > 1:
@@ -144,6 +148,13 @@ def decode_as(rules: Iterable[str], protocols: Sequence[tuple[str, str]]) -> dic
             )
         table[transport, int(match[2])] = name
     return table
+
+
+def protocols() -> list[tuple[str, str]]:
+    """Known (transport, name) pairs, plugins included."""
+    from pysniff import dissectors
+
+    return [(transport, dissector.protocol) for transport, known in dissectors.known().items() for dissector in known]
 
 
 def _unknown(transport: str, name: str, protocols: Sequence[tuple[str, str]]) -> str:

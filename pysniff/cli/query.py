@@ -1,19 +1,22 @@
-"""`pysniff query DIR [KFL]`: calls out of a store."""
+"""`pysniff query DIR [KFL]`: calls out of a store, or of what all nodes of a hub have stored."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pysniff.cli.display_filter import display_filter
 from pysniff.cli.export import Outputs, check_outputs, output_option
-from pysniff.cli.options import QueryOptions, Seconds, Size, SniffOptions, decode_as
+from pysniff.cli.options import QueryOptions, Seconds, SniffOptions, decode_as, protocols
+from pysniff.cli.showing import count_option, dissection_options, look_options
 from pysniff.errors import OptionError
-from pysniff.limits import MIB, SECOND
+from pysniff.limits import SECOND
 
 if TYPE_CHECKING:
     StrType = click.ParamType[int]
@@ -29,6 +32,7 @@ Examples:
   pysniff query captures 'host == "shop"' --follow          and those to come
   pysniff query captures 'grpc' -o har calls.har            into a file that browsers open
   pysniff query captures --stream 5f3a9c0012ab34cd -w -     the packets of a connection
+  pysniff query http://127.0.0.1:8898 http --follow         of all nodes that a hub asks
 """
 
 
@@ -60,7 +64,7 @@ class Moment(StrType):
 
 
 @click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR|URL")
 @click.argument("kfl", metavar="[KFL]", required=False)
 @click.option("-Y", "--filter", "option", metavar="KFL", help="Display filter; the same as the argument.")
 @click.option(
@@ -73,7 +77,7 @@ class Moment(StrType):
 @click.option("--to", "end", type=Moment(), metavar="TIME", help="Calls that began then or earlier.")
 @click.option("--newest-first", is_flag=True, help="From the newest call back.")
 @click.option("--follow", is_flag=True, help="Go on with the calls that are recorded from now on.")
-@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N entries.")
+@count_option
 @click.option(
     "--stream", metavar="ID", help="A connection, by the `stream` or `id` of a call; -w gets all of its packets."
 )
@@ -84,28 +88,11 @@ class Moment(StrType):
     help="Write the packets that carry the calls: .pcap, .pcapng, or - for pcapng to standard output.",
 )
 @output_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option(
-    "-v",
-    "--verbose",
-    "verbosity",
-    count=True,
-    help="Heads under each entry and the ledger at the end; -vv: bodies and faults too.",
-)
+@look_options
 @click.option("-q", "--quiet", is_flag=True, help="Show no entries and no hints.")
-@click.option(
-    "-d",
-    "--decode-as",
-    "rules",
-    multiple=True,
-    metavar="RULE",
-    help="Force a protocol on a port: tcp.port==9000,redis; repeatable.",
-)
-@click.option("--proto", multiple=True, metavar="FILE", help="Protobuf descriptor set (protoc -o FILE); repeatable.")
-@click.option(
-    "--body-limit", type=Size(), default=MIB, metavar="SIZE", help="Bytes shown of each body, 1MiB unless told."
-)
-@click.option("--strict", is_flag=True, help="Exit 20 where any byte was lost or not understood.")
+@dissection_options
+@click.option("--token-file", metavar="FILE", help="Where a hub's token is; without it PYSNIFF_TOKEN has it.")
+@click.option("--tls-ca", metavar="FILE", help="Of a hub with TLS: its certificate's CA (PEM).")
 def query(
     directory: str,
     kfl: str | None,
@@ -123,23 +110,53 @@ def query(
     quiet: bool,
     rules: tuple[str, ...],
     proto: tuple[str, ...],
+    names: str | None,
     body_limit: int,
     strict: bool,
+    token_file: str | None,
+    tls_ca: str | None,
 ) -> int:
-    """Show the API calls in a store that `pysniff --store DIR` keeps, also while it does.
+    """Show the API calls in a store that `pysniff --store DIR` keeps, also while it does; or, where a URL stands for
+    the directory, those in the stores of all nodes that a hub asks.
 
     What a filter asks of addresses, ports, times and protocols is looked up in an index; only packets that may carry
     such a call are read.
     """
-    from pysniff.cli.sniff import _display_filter, protocols
-
     if kfl is not None and option is not None:
         raise OptionError("a filter both as an argument and with -Y", hint="give it once")
     if newest_first and follow:
         raise OptionError("--newest-first and --follow exclude each other", hint="what follows is always newer")
+    text = kfl if kfl is not None else option
+    table = decode_as(rules, protocols()) if rules else {}
+    if directory.lower().startswith(("http://", "https://")):
+        _refuse_with_hub({"-o": outputs, "-v": verbosity, "--proto": proto, "--names": names})
+        if write is not None and write.lower().endswith(".pcap"):
+            raise OptionError("a hub gives pcapng", hint="name the file .pcapng")
+        from pysniff.cli.hub_query import HubQuestion, ask_hub
+
+        return ask_hub(
+            HubQuestion(
+                url=directory,
+                filter=(text or "") if stream is None else _of_stream(stream, text),
+                start=start,
+                end=end,
+                newest_first=newest_first,
+                follow=follow,
+                count=count,
+                decode_as=table,
+                write=write,
+                json=as_json,
+                quiet=quiet,
+                body_limit=body_limit,
+                strict=strict,
+                token_file=token_file,
+                tls_ca=tls_ca,
+            )
+        )
+    if token_file is not None or tls_ca is not None:
+        raise OptionError("--token-file and --tls-ca are for a hub", hint="give its URL: http://127.0.0.1:8898")
     if stream is not None and write is not None:
         return _write_stream(Path(directory), stream, write)
-    text = kfl if kfl is not None else option
     if stream is not None:
         text = _of_stream(stream, text)
     options = SniffOptions(
@@ -147,7 +164,7 @@ def query(
         files=(),
         follow=follow,
         bpf="",
-        filter=_display_filter(text),
+        filter=display_filter(text) if text is not None else None,
         write=write,
         outputs=outputs if write is None else (*outputs, ("pcapng", write)),
         json=as_json,
@@ -155,8 +172,9 @@ def query(
         quiet=quiet,
         count=count,
         duration=None,
-        decode_as=decode_as(rules, protocols()) if rules else {},
+        decode_as=table,
         proto=proto,
+        names=names,
         body_limit=body_limit,
         strict=strict,
         store=directory,
@@ -166,6 +184,14 @@ def query(
     from pysniff.cli.run import run
 
     return run(options)
+
+
+def _refuse_with_hub(given: Mapping[str, object]) -> None:
+    """Raise OptionError for the first option that has a value."""
+    for name, value in given.items():
+        if value:
+            hint = "--json shows calls whole" if name == "-v" else "ask the node's own store"
+            raise OptionError(f"a hub's answer knows no {name}", hint=hint)
 
 
 def _of_stream(stream: str, text: str | None) -> str:

@@ -4,24 +4,18 @@ never costs the capture a packet.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from threading import Event, Thread
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pysniff import errors
 from pysniff.cli import source
 from pysniff.cli.account import print_ledger
 from pysniff.cli.errors import FINE, LOST
 from pysniff.cli.feel import Notices, listening
-from pysniff.errors import CaptureError, PysniffError
+from pysniff.errors import PysniffError
 from pysniff.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -29,19 +23,17 @@ if TYPE_CHECKING:
     from pysniff.capture.live import Live
     from pysniff.capture.writer import Writer
     from pysniff.cli.options import QueryOptions, SniffOptions
-    from pysniff.entry import Entry
     from pysniff.limits import Limits
     from pysniff.packet import Block
     from pysniff.store.query import Query
     from pysniff.store.recorder import Recorder
 
 # The counters that a recording process tells the one that shows its calls.
-_TOLD = (
+TOLD = (
     "live_packets", "kernel_received", "kernel_dropped", "interface_dropped", "store_packets", "store_written",
     "store_cut", "store_queue_full", "store_disk_full", "store_waiting", "store_evicted",
-    "tables_missed",
+    "tables_missed", "names_missed",
 )  # fmt: skip
-_PRECEDENCE = -10
 _PATIENCE = 10
 # Seconds between its reports.
 _EVERY = 0.5
@@ -86,6 +78,7 @@ def ask(options: SniffOptions, query: QueryOptions, limits: Limits) -> Query:
         follow=options.follow,
         decode_as=options.decode_as,
         proto=options.proto,
+        names=options.names,
         limits=limits,
     )
 
@@ -104,11 +97,12 @@ def record(options: SniffOptions, writer: Writer | None) -> int:
 
 def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int:
     from pysniff.capture.live import open_live
+    from pysniff.capture.precedence import take_precedence
 
     ledger = Ledger()
-    _take_precedence()
+    take_precedence()
     with ExitStack() as stack:
-        live = open_live(options.interfaces, options.bpf)
+        live = open_live(options.interfaces, options.bpf, netns=options.netns)
         stack.enter_context(live)
         recorder = stack.enter_context(open_recorder(options, "libpcap"))
         interrupt = stack.enter_context(source.interruptible(live.stop))
@@ -124,12 +118,6 @@ def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int
     if options.verbosity or (interrupt.asked and not report.wanted):
         print_ledger(ledger)
     return LOST if options.strict and not ledger.lossless() else FINE
-
-
-def _take_precedence() -> None:
-    """Where it may, ahead of what reads the store: who captures must be there when packets come, a query has time."""
-    with contextlib.suppress(OSError):  # it takes CAP_SYS_NICE
-        os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
 
 
 def _fed(
@@ -172,7 +160,7 @@ def _account(ledger: Ledger, live: Live | Dumpcap, recorder: Recorder) -> None:
 
 
 def _told(ledger: Ledger) -> dict[str, int]:
-    return {name: getattr(ledger, name) for name in _TOLD}
+    return {name: getattr(ledger, name) for name in TOLD}
 
 
 class Report:
@@ -190,131 +178,3 @@ class Report:
             except OSError:
                 self._stream = None
                 self.abandoned = True
-
-
-class Recorded:
-    """Entries of what another process records, as reading.Entries gives those of an interface.
-
-    Raises what that process could not do as the exception that it had there.
-    """
-
-    def __init__(self, options: SniffOptions) -> None:
-        self._options = options
-        self._told: dict[str, int] = {}
-        self._ready = Event()
-        self._failure: PysniffError | None = None
-        self._segment = 0
-        self.interfaces: Sequence[str] = ()
-        self.notices: list[str] = []
-        self._query: Query | None = None
-        reader, writer = os.pipe()
-        try:
-            # In a session of its own: Ctrl-C is for the one that shows, which ends this one in good order.
-            self._process = subprocess.Popen(
-                _command(options, writer), pass_fds=(writer,), stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        finally:
-            os.close(writer)
-        self._thread = Thread(target=self._listen, args=(os.fdopen(reader),), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if not self._segment:
-            self._process.wait()
-            raise self._failure or CaptureError("the process that records did not begin")
-        self._query = self._asked()
-
-    @property
-    def ledger(self) -> Ledger:
-        assert self._query is not None
-        ledger = self._query.ledger
-        for name, value in self._told.items():
-            setattr(ledger, name, value)
-        return ledger
-
-    def batches(self) -> Iterator[list[Entry]]:
-        assert self._query is not None
-        yield from self._query.batches()
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> None:
-        """End the capture; what was captured is still shown. Safe in a signal handler."""
-        if self._process.poll() is None:
-            self._process.terminate()
-
-    def close(self) -> None:
-        if self._query is not None:
-            self._query.close()
-        self.stop()
-        self._process.wait()
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _asked(self) -> Query:
-        from pysniff.descriptors import schemas
-        from pysniff.kfl.variables import compile
-        from pysniff.store.query import Query, Question
-
-        options = self._options
-        question = Question(
-            filter=options.filter or compile(""),
-            follow=True,
-            after=self._segment - 1,
-            decode_as=options.decode_as,
-            proto=schemas(options.proto),
-            limits=source.limits(options.body_limit),
-        )
-        assert options.store is not None
-        return Query(Path(options.store), question)
-
-    def _listen(self, lines: IO[str]) -> None:
-        """Take the reports of the recording process until it ends."""
-        with lines:
-            for line in lines:
-                self._take(json.loads(line))
-        code = self._process.wait()
-        if not self._ready.is_set() or (code and self._failure is None):
-            self._failure = self._failure or CaptureError(
-                f"the process that records ended with {code}", hint="what it had stored was shown"
-            )
-        self._ready.set()
-        if self._query is not None:
-            self._query.finish()
-
-    def _take(self, report: dict[str, object]) -> None:
-        if report.get("ready"):
-            self._segment = int(str(report["segment"]))
-            self.interfaces = [str(name) for name in _list(report["interfaces"])]
-            self._ready.set()
-        elif "failed" in report:
-            kind = getattr(errors, str(report["failed"]), CaptureError)
-            self._failure = kind(str(report["message"]), hint=str(report["hint"]))
-        else:
-            self._told = {name: int(str(report[name])) for name in _TOLD}
-            self.notices[:] = [str(notice) for notice in _list(report["notices"])]
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _command(options: SniffOptions, report: int) -> list[str]:
-    """The same capture as one that only records."""
-    assert options.store is not None
-    command = [sys.executable, "-m", "pysniff", "sniff", "-q", "--store", options.store]
-    command += ["--storage-limit", str(options.storage_limit), "--report-to", str(report)]
-    command += [word for name in options.interfaces for word in ("-i", name)]
-    if options.store_all:
-        command.append("--store-all")
-    if options.duration is not None:
-        command += ["--duration", str(options.duration)]
-    if options.write is not None:
-        command += ["-w", options.write]
-    return command + (["-f", options.bpf] if options.bpf else [])

@@ -19,7 +19,8 @@ from pysniff.cli.json_lines import JsonLines
 from pysniff.cli.lines import Lines
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
-from pysniff.cli.recording import Recorded, Tee, ask, open_recorder, record
+from pysniff.cli.recorded import Recorded
+from pysniff.cli.recording import Tee, ask, open_recorder, record
 from pysniff.cli.terminal import terminal
 from pysniff.errors import PysniffError, WriteError
 from pysniff.reading import Entries, Taker

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 import click
 
+from pysniff.cli.display_filter import display_filter, hint_for_capture
 from pysniff.cli.export import Outputs, check_outputs, output_option
-from pysniff.cli.options import STORAGE_LIMIT, Seconds, Size, SniffOptions, capture_filter, check, decode_as
+from pysniff.cli.options import STORAGE_LIMIT, Seconds, Size, SniffOptions, capture_filter, check, decode_as, protocols
+from pysniff.cli.showing import count_option, dissection_options, look_options
 from pysniff.errors import FilterError
-from pysniff.limits import MIB
-
-if TYPE_CHECKING:
-    from pysniff.kfl.filter import Filter
 
 EXAMPLES = """\b
 Examples:
@@ -39,6 +36,12 @@ Examples:
     multiple=True,
     metavar="NAME",
     help="Capture live here; repeatable, `any` too. Without -i and -r: on every interface.",
+)
+@click.option(
+    "--netns",
+    multiple=True,
+    metavar="NAME",
+    help="Capture in this network namespace: a name, a path, a process number, or `all`; repeatable.",
 )
 @click.option("-D", "--list-interfaces", is_flag=True, help="List the interfaces and exit.")
 @click.option(
@@ -76,47 +79,20 @@ Examples:
     "--store-all", is_flag=True, help="Store what nobody recognises beyond its first 64 KiB a direction, too."
 )
 @click.option("--report-to", type=int, hidden=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option(
-    "-v",
-    "--verbose",
-    "verbosity",
-    count=True,
-    help="Heads under each entry and the ledger at the end; -vv: bodies and faults too.",
-)
+@look_options
 @click.option("-q", "--quiet", is_flag=True, help="Show no entries, progress or hints.")
-@click.option("-c", "--count", type=click.IntRange(min=1), metavar="N", help="Stop after N entries.")
+@count_option
 @click.option(
     "--duration",
     type=Seconds(),
     metavar="SECONDS",
     help="Stop after a time (also 500ms, 5m, 1h): on the clock when live, in packet time when reading.",
 )
-@click.option(
-    "-d",
-    "--decode-as",
-    "rules",
-    multiple=True,
-    metavar="RULE",
-    help="Force a protocol on a port: tcp.port==9000,redis; repeatable.",
-)
-@click.option(
-    "--proto",
-    multiple=True,
-    metavar="FILE",
-    help="Protobuf descriptor set (protoc -o FILE) that names the fields of gRPC messages; repeatable.",
-)
-@click.option(
-    "--body-limit",
-    type=Size(),
-    default=MIB,
-    metavar="SIZE",
-    help="Bytes shown of each body, 1MiB unless told: 64k, 2MB, 0. Size and hash cover all of it.",
-)
-@click.option("--strict", is_flag=True, help="Exit 20 where any byte was lost or not understood.")
+@dissection_options
 @click.argument("words", nargs=-1, metavar="[BPF]...")
 def sniff(
     interfaces: tuple[str, ...],
+    netns: tuple[str, ...],
     list_interfaces: bool,
     files: tuple[str, ...],
     follow: bool,
@@ -135,6 +111,7 @@ def sniff(
     duration: float | None,
     rules: tuple[str, ...],
     proto: tuple[str, ...],
+    names: str | None,
     body_limit: int,
     strict: bool,
     words: tuple[str, ...],
@@ -153,7 +130,7 @@ def sniff(
         files=files,
         follow=follow,
         bpf=capture_filter(bpf, words),
-        filter=_display_filter(kfl),
+        filter=display_filter(kfl) if kfl is not None else None,
         write=write,
         outputs=outputs,
         json=as_json,
@@ -163,11 +140,13 @@ def sniff(
         duration=duration,
         decode_as=decode_as(rules, protocols()) if rules else {},
         proto=proto,
+        names=names,
         body_limit=body_limit,
         strict=strict,
         store=store,
         storage_limit=storage_limit,
         store_all=store_all,
+        netns=netns,
         report_to=report_to,
     )
     check(options)
@@ -180,18 +159,8 @@ def sniff(
         raise FilterError(error.message, hint=_meant(options.bpf, words) or error.hint) from None
 
 
-def _display_filter(text: str | None) -> Filter | None:
-    if text is None:
-        return None
-    from pysniff.cli.display_filter import display_filter
-
-    return display_filter(text)
-
-
 def _meant(bpf: str, words: tuple[str, ...]) -> str:
     """What a capture filter that does not compile is perhaps instead."""
-    from pysniff.cli.display_filter import hint_for_capture
-
     return (hint_for_capture(bpf) if bpf else "") or _command_meant(words)
 
 
@@ -202,10 +171,3 @@ def _command_meant(words: tuple[str, ...]) -> str:
         return ""
     near = get_close_matches(words[0], list(parent.command.commands), n=1)
     return f"did you mean pysniff {near[0]}?" if near else ""
-
-
-def protocols() -> list[tuple[str, str]]:
-    """Known (transport, name) pairs, plugins included."""
-    from pysniff import dissectors
-
-    return [(transport, dissector.protocol) for transport, known in dissectors.known().items() for dissector in known]

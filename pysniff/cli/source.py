@@ -40,6 +40,7 @@ def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[
             duration=options.duration,
             decode_as=options.decode_as,
             proto=options.proto,
+            names=options.names,
             limits=bounds,
             write=writer,
             progress=progress,
@@ -47,11 +48,13 @@ def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[
         )
     return reading.sniff(
         *options.interfaces,
+        netns=options.netns,
         filter=options.filter or "",
         bpf=options.bpf,
         duration=options.duration,
         decode_as=options.decode_as,
         proto=options.proto,
+        names=options.names,
         limits=bounds,
         write=writer,
     )

@@ -98,7 +98,7 @@ def _obstacle(entry: Entry, request: HttpRequest) -> str:
         return "it opens a tunnel"
     if request.url != "*" and request.url[:1] != "/" and not request.url.lower().startswith(("http://", "https://")):
         return "its path was not seen, or is none"
-    if b"\0" in _octets(request, request.url):
+    if b"\0" in _target_octets(request):
         return "its path has a NUL in it"
     response = entry.response
     # A 101 to an offer of h2c: the call itself is that of stream 1.
@@ -125,7 +125,7 @@ def _where(entry: Entry, request: HttpRequest) -> Iterator[str]:
         server = f"[{entry.dst.ip}]" if ":" in entry.dst.ip else entry.dst.ip
         yield f"--connect-to {word(f'::{server}:{entry.dst.port}'.encode())}"
     if not plain:
-        yield f"--request-target {word(_octets(request, target))}"
+        yield f"--request-target {word(_target_octets(request))}"
     elif _DOTS.search(target.partition("?")[0]):
         yield "--path-as-is"
 
@@ -179,11 +179,21 @@ def _data(body: bytes) -> tuple[str, list[str]]:
     return f"printf %s {base64.b64encode(body).decode()} | base64 -d | ", ["--data-binary", "@-"]
 
 
+def _target_octets(request: HttpRequest) -> bytes:
+    """Of the request line alone: http1_messages reads it apart from the fields."""
+    line = request.head.lstrip(b"\r\n").partition(b"\n")[0] if isinstance(request, Http1Request) else b""
+    return _encoded(request.url, line)
+
+
 def _octets(request: HttpRequest, text: str) -> bytes:
-    """The bytes that a text of the head was read from, as far as that can be told: see http1_messages.text()."""
-    if isinstance(request, Http1Request) and not text.isascii():
-        try:
-            request.head.decode()
-        except UnicodeDecodeError:
-            return text.encode("latin-1", "replace")
+    """Of a name or value of a field."""
+    return _encoded(text, request.head if isinstance(request, Http1Request) else b"")
+
+
+def _encoded(text: str, read: bytes) -> bytes:
+    """The bytes that a text was read from among others, as http1_messages.text() does."""
+    try:
+        read.decode()
+    except UnicodeDecodeError:
+        return text.encode("latin-1", "replace")
     return text.encode("utf-8", "replace")

@@ -21,7 +21,7 @@ from test_kfl_hostile import REFUSED, STOPPED
 from test_kfl_language import ABSORBED, FAILS, READS, TRUE, lines
 from transcripts import DISSECTORS, TRANSCRIPTS
 
-from fuzz import stored
+from fuzz import cluster, names, stored
 from fuzz.grpc_calls import call, calls, schemas
 from pysniff.capture.pcap import PcapParser
 from pysniff.capture.pcapng import PcapngParser
@@ -78,6 +78,8 @@ def end(talk: Told, heads: list[bytes], kind: type[Dissector]) -> None:
     for one, other in ((heads[0], heads[1]), (heads[0], b""), (b"", heads[1])):
         if one != other and kind.match(one, other) is Match.YES:
             assert kind.match(other, one) is not Match.YES
+    for message in talk.messages:
+        assert all(len(address) in (4, 16) and len(name) > 0 for address, name in message.names())
 
 
 def dialogues(kind: type[Dissector]) -> Iterator[bytes]:
@@ -246,5 +248,10 @@ TARGETS: dict[str, tuple[Target, Callable[[], Iterable[bytes]]]] = {
     "filter": (say, of_filters),
     "store-index": (stored.index, stored.of_indexes),
     "store-segment": (stored.segment, stored.of_segments),
+    "store-names": (names.noted, names.of_noted),
+    "hosts": (names.hosts, names.of_hosts),
+    "frames": (cluster.message, cluster.messages),
+    "worker-says": (cluster.at_hub, cluster.talks_of_workers),
+    "hub-says": (cluster.at_worker, cluster.talks_of_hubs),
 }
 LONGEST = {"sniffer": 16 * KIB, "pcap": 8 * KIB, "pcapng": 8 * KIB, "decode": KIB, "descriptor-set": 16 * KIB}

@@ -1,0 +1,92 @@
+"""Under which name each term of a worker's ledger stands in /metrics (https://prometheus.io/docs/practices/naming/)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """`name` without `_total`; a term that goes down again is a gauge."""
+
+    name: str
+    help: str
+    gauge: bool = False
+
+
+LEDGER = {
+    "packets": Metric("pysniff_packets", "Packets received from the source."),
+    "packet_bytes": Metric("pysniff_packet_bytes", "Captured bytes of the packets received."),
+    "inner_packets": Metric("pysniff_inner_packets", "Packets beyond the first in packets that hold several."),
+    "filtered": Metric("pysniff_filtered_packets", "Packets kept away by a capture filter applied to files."),
+    "tcp_packets": Metric("pysniff_tcp_packets", "TCP packets decoded."),
+    "udp_packets": Metric("pysniff_udp_packets", "UDP packets decoded."),
+    "not_ip": Metric("pysniff_not_ip_packets", "Packets that are not IP."),
+    "other_ip": Metric("pysniff_other_ip_packets", "IP packets that are neither TCP nor UDP."),
+    "malformed": Metric("pysniff_malformed_packets", "Packets that cannot be decoded."),
+    "fragments": Metric("pysniff_fragments", "IP fragments kept until their datagram is whole."),
+    "fragments_expired": Metric("pysniff_fragments_expired", "IP datagrams that never became whole."),
+    "fragments_evicted": Metric("pysniff_fragments_evicted", "IP datagrams whose fragments made room for others."),
+    "kernel_received": Metric("pysniff_kernel_received_packets", "Packets that the kernel counted for the capture."),
+    "kernel_dropped": Metric("pysniff_kernel_dropped_packets", "Packets that the kernel had no room for."),
+    "interface_dropped": Metric("pysniff_interface_dropped_packets", "Packets lost before the kernel counted them."),
+    "recorded_drops": Metric("pysniff_recorded_dropped_packets", "Packets lost when a capture file was recorded."),
+    "live_packets": Metric("pysniff_live_packets", "Packets received of live captures."),
+    "tcp_bytes": Metric("pysniff_tcp_bytes", "TCP payload received."),
+    "tcp_in_order": Metric("pysniff_tcp_in_order_bytes", "TCP payload that went on to a conversation, once."),
+    "duplicate_bytes": Metric("pysniff_tcp_duplicate_bytes", "TCP payload that came again."),
+    "conflicts": Metric("pysniff_tcp_conflicts", "Retransmissions with other content than the first time."),
+    "skipped_bytes": Metric("pysniff_tcp_skipped_bytes", "TCP payload of conversations that nobody recognised."),
+    "held_bytes": Metric("pysniff_tcp_held_bytes", "TCP payload that waits for a missing segment.", gauge=True),
+    "discarded": Metric("pysniff_tcp_discarded_bytes", "TCP payload after the end of a connection or out of windows."),
+    "udp_bytes": Metric("pysniff_udp_bytes", "UDP payload received."),
+    "udp_delivered": Metric("pysniff_udp_delivered_bytes", "UDP payload that went on to a conversation."),
+    "udp_duplicate_bytes": Metric("pysniff_udp_duplicate_bytes", "UDP payload that another interface had shown."),
+    "udp_copies": Metric("pysniff_udp_copies", "Datagrams that another interface had shown."),
+    "copies_forgotten": Metric("pysniff_udp_copies_forgotten", "Datagrams not remembered until copies could come."),
+    "udp_skipped_bytes": Metric("pysniff_udp_skipped_bytes", "UDP payload of conversations that nobody recognised."),
+    "entry_bytes": Metric("pysniff_entry_bytes", "Payload in calls, framing included."),
+    "overhead_bytes": Metric("pysniff_overhead_bytes", "Payload that a protocol needs for itself, in no call."),
+    "unrecognised_bytes": Metric("pysniff_unrecognised_bytes", "Payload looked at before nobody recognised it."),
+    "undecoded": Metric("pysniff_undecoded_bytes", "Payload that belongs to no call."),
+    "pending_bytes": Metric("pysniff_pending_bytes", "Payload in messages that are not complete.", gauge=True),
+    "waiting_bytes": Metric("pysniff_waiting_bytes", "Payload in requests that wait for an answer.", gauge=True),
+    "recalled_bytes": Metric("pysniff_recalled_bytes", "Payload of messages begun in packets that the store dropped."),
+    "gap_bytes": Metric("pysniff_gap_bytes", "Payload that never came."),
+    "gap_dissected": Metric("pysniff_gap_dissected_bytes", "Payload missing in conversations of a known protocol."),
+    "gap_unrecognised": Metric("pysniff_gap_unrecognised_bytes", "Payload missing in other conversations."),
+    "snapped_bytes": Metric("pysniff_snapped_bytes", "Payload that the snapshot length cut off."),
+    "requests": Metric("pysniff_requests", "Requests seen."),
+    "responses": Metric("pysniff_responses", "Responses seen."),
+    "alone": Metric("pysniff_messages_alone", "Messages that are neither request nor response."),
+    "answered": Metric("pysniff_requests_answered", "Requests paired with a response."),
+    "unanswered": Metric("pysniff_requests_unanswered", "Requests whose response was not seen."),
+    "unrequested": Metric("pysniff_responses_unrequested", "Responses whose request was not seen."),
+    "waiting": Metric("pysniff_requests_waiting", "Requests without a response so far.", gauge=True),
+    "entries": Metric("pysniff_entries", "Closed entries made."),
+    "open_entries": Metric("pysniff_open_entries", "Entries shown while their exchange was open."),
+    "unrecognised": Metric("pysniff_unrecognised_conversations", "Conversations that nobody recognised."),
+    "conversations": Metric("pysniff_conversations", "Conversations begun."),
+    "conversations_open": Metric("pysniff_conversations_open", "Conversations that are open.", gauge=True),
+    "ended": Metric("pysniff_conversations_ended", "Conversations ended."),
+    "half_open": Metric("pysniff_half_open", "SYN packets remembered until data comes."),
+    "half_open_used": Metric("pysniff_half_open_used", "SYN packets that data followed."),
+    "half_open_expired": Metric("pysniff_half_open_expired", "SYN packets forgotten after a time."),
+    "half_open_evicted": Metric("pysniff_half_open_evicted", "SYN packets forgotten to make room."),
+    "half_open_waiting": Metric("pysniff_half_open_waiting", "SYN packets that wait for data.", gauge=True),
+    "dissector_errors": Metric("pysniff_dissector_errors", "Exceptions that a dissector should not have raised."),
+    "store_packets": Metric("pysniff_store_packets", "Packets handed to the store."),
+    "store_written": Metric("pysniff_store_written_packets", "Packets on disk and in the index."),
+    "store_cut": Metric("pysniff_store_cut_packets", "Packets left out of the store, of conversations unrecognised."),
+    "store_queue_full": Metric("pysniff_store_queue_full_packets", "Packets that the disk was too slow for."),
+    "store_disk_full": Metric("pysniff_store_disk_full_packets", "Packets that the disk had no room for."),
+    "store_waiting": Metric("pysniff_store_waiting_packets", "Packets that are not written yet.", gauge=True),
+    "store_evicted": Metric("pysniff_store_evicted_packets", "Packets dropped from the store for newer ones."),
+    "store_unread": Metric("pysniff_store_unread_packets", "Packets that a query wanted and could not read."),
+    "tables_missed": Metric("pysniff_store_tables_missed", "Segments dropped before their tables were kept."),
+    "names_missed": Metric("pysniff_store_names_missed", "Segments dropped before their names were noted."),
+    "names_forgotten": Metric("pysniff_names_forgotten", "Names of addresses that gave way to newer ones."),
+    "pruned_packets": Metric("pysniff_store_pruned_packets", "Packets that a query's index ruled out."),
+    "resumed_blind": Metric("pysniff_resumed_blind_conversations", "Conversations resumed without their tables."),
+    "not_matching": Metric("pysniff_entries_not_matching", "Entries that a display filter kept back."),
+    "filter_errors": Metric("pysniff_filter_errors", "Entries on which a display filter failed."),
+}

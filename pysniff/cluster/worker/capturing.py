@@ -1,0 +1,340 @@
+"""The capture of a worker, seen from its event loop: a child process that records, told what to do and heard of.
+
+The child (capturing_process.py) captures and writes the store, and never dissects. Here is its handle: what was asked
+for, what it reports, and another one where it dies. Nothing here touches a packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pysniff import errors
+from pysniff.capture.exclusion import Endpoint
+from pysniff.cluster.worker.capturing_words import NOTICES, CaptureSettings, Report, line_of, report_of
+from pysniff.errors import CaptureError, FilterError, PysniffError
+from pysniff.limits import MIB
+
+# A line of the child; what it reports is bounded by itself far below.
+_LINE = MIB
+# Seconds: until a child that says nothing is taken for dead, and until one that was told to end is killed.
+_SILENCE, _PATIENCE = 30.0, 10.0
+# Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
+_FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
+
+State = Literal["starting", "capturing", "restarting", "closed"]
+
+
+class CaptureStatus(NamedTuple):
+    """A snapshot, of the last report (twice a second) and of the handle.
+
+    `reason`: why it is not capturing. `interfaces`: captured now, those of other namespaces as namespace/interface.
+    `absent`: asked for and waited for. `counters`: Ledger counters by name, over all children of this handle.
+    `unaccounted`: packets of which nobody knows what became, since the child that had them was killed.
+    `excluded`: what of the cluster's own traffic the kernel filters away, uncounted, as host:port.
+    `segment`, `store_bytes`: the number of the one that is written now, and what the store takes on disk.
+    `since_ns`: when this child began to capture; 0 before.
+    """
+
+    state: State
+    reason: str
+    pid: int
+    since_ns: int
+    restarts: int
+    interfaces: tuple[str, ...]
+    absent: tuple[str, ...]
+    counters: dict[str, int]
+    unaccounted: int
+    excluded: tuple[str, ...]
+    segment: int
+    store_bytes: int
+
+
+class Capturing:
+    """`await start()`, then configure(), exclude() and status() as needed, and `await close()`.
+
+    `settings`: those in force. `notices`: the last ones, (number, text) with numbers from 1 on, bounded.
+    `on_notice`: called with each new text, in the event loop. For one event loop.
+    """
+
+    def __init__(self, directory: Path, settings: CaptureSettings, *, keep_all: bool = False) -> None:
+        self.settings = settings
+        self.notices: deque[tuple[int, str]] = deque(maxlen=NOTICES)
+        self.on_notice: list[Callable[[str], None]] = []
+        self._directory = directory
+        self._keep_all = keep_all
+        self._excluded: tuple[Endpoint, ...] = ()
+        self._noted = 0
+        self._state: State = "starting"
+        self._reason = ""
+        self._process: Process | None = None
+        self._report = Report()
+        self._before: dict[str, int] = {}  # counters of children that are gone
+        self._unaccounted = 0
+        self._since_ns = 0
+        self._heard = 0.0
+        self._restarts = 0
+        self._failure: PysniffError | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._asked = 0
+        self._running: asyncio.Task[None] | None = None
+        self._configuring = asyncio.Lock()
+        self._ending = asyncio.Event()
+        self._begun: tuple[CaptureSettings, tuple[Endpoint, ...]] = (settings, ())  # what the child was started with
+        self._catching_up: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to capture; raise what the first child cannot do: CaptureError, PrivilegeError, FilterError,
+        OptionError, FileError or WriteError. After that it is started again and again, and notices say why."""
+        self._ready = asyncio.get_running_loop().create_future()
+        self._running = asyncio.create_task(self._run(), name="capture")
+        try:
+            await self._ready
+        except PysniffError:
+            await self.close()
+            raise
+
+    async def configure(self, settings: CaptureSettings) -> str:
+        """Have these settings in force, all or none; "" where they are, else the reason why the old ones stay.
+
+        They are in force for every later child too. While there is none, what can be checked is, and the next one takes
+        them.
+        """
+        async with self._configuring:
+            reason = settings.problem()
+            if not reason and self._state == "capturing":
+                reason = await self._tell({"settings": settings.to_dict()})
+            elif not reason:
+                reason = await asyncio.to_thread(_problem_of, settings.bpf)
+            if not reason:
+                self.settings = settings
+            return reason
+
+    async def exclude(self, endpoints: Iterable[Endpoint]) -> str:
+        """Leave out TCP from and to these (address, port) from now on, and nothing else; "" or why that cannot be.
+
+        An unspecified address (0.0.0.0, ::) stands for all of this machine.
+        """
+        wanted = tuple(sorted(set(endpoints)))
+        if wanted == self._excluded:
+            return ""
+        self._excluded = wanted
+        return await self._tell({"exclude": wanted}) if self._state == "capturing" else ""
+
+    def status(self) -> CaptureStatus:
+        report = self._report
+        counters = {name: self._before.get(name, 0) + value for name, value in report.counters.items()}
+        return CaptureStatus(
+            self._state,
+            self._reason,
+            self._process.pid if self._process is not None else 0,
+            self._since_ns,
+            self._restarts,
+            report.interfaces,
+            report.absent,
+            counters or dict(self._before),
+            self._unaccounted,
+            report.excluded,
+            report.segment,
+            report.store_bytes,
+        )
+
+    async def close(self) -> None:
+        """End the capture; what was captured is in the store. Again does nothing."""
+        self._ending.set()
+        running, process = self._running, self._process
+        if running is not None:
+            if process is not None and process.stdin is not None:
+                process.stdin.close()  # it writes what it has, and ends
+            done, _ = await asyncio.wait([running], timeout=_PATIENCE)
+            if not done and process is not None:
+                process.kill()
+            await asyncio.wait([running])
+            self._running = None
+        self._state = "closed"
+
+    # One child after another
+
+    async def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            await self._one()
+            if self._ending.is_set():
+                self._reason = "it was closed"
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_exception(self._failure or CaptureError(self._reason))
+                return
+            if self._ending.is_set():
+                return
+            if time.monotonic() - began > _LASTED:
+                pause = _FIRST_PAUSE
+            self._state = "restarting"
+            self._note(f"the process that captures ended: {self._reason}; another begins")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause * random.uniform(0.75, 1.25))
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            self._restarts += 1
+
+    async def _one(self) -> None:
+        """The life of one child."""
+        words = [sys.executable, "-m", "pysniff.cluster.worker.capturing_process", str(self._directory)]
+        self._failure, self._reason = None, ""
+        try:
+            # In a session of its own: Ctrl-C is for the worker, which ends the child in good order.
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=PIPE, stdout=PIPE, start_new_session=True, limit=_LINE
+            )
+        except OSError as error:
+            self._reason = f"it cannot be started: {error.strerror}"
+            return
+        self._process = process
+        watch = asyncio.create_task(self._watch(process))
+        try:
+            self._begun = self.settings, self._excluded
+            self._send({"settings": self.settings.to_dict(), "exclude": self._excluded, "keep_all": self._keep_all})
+            await self._listen(process)
+            code = await process.wait()
+            self._reason = str(self._failure.message if self._failure is not None else "") or _words_for(code)
+        finally:
+            watch.cancel()
+            if self._catching_up is not None:
+                self._catching_up.cancel()
+            if process.returncode is None:  # this task was cancelled
+                process.kill()
+            self._gone()
+
+    async def _listen(self, process: Process) -> None:
+        assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # longer than _LINE: not ours
+                process.kill()
+                return
+            if not line:
+                return
+            self._heard = time.monotonic()
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                self._take(said)
+
+    async def _watch(self, process: Process) -> None:
+        """A child that hangs is no better than one that died; before it captures, a damaged store may take long."""
+        while True:
+            await asyncio.sleep(1)
+            if self._state == "capturing" and time.monotonic() - self._heard > _SILENCE:
+                self._note(f"the process that captures said nothing for {_SILENCE:.0f} seconds")
+                process.kill()
+                return
+
+    def _take(self, said: dict[str, Any]) -> None:
+        if "failed" in said:
+            kind = getattr(errors, str(said["failed"]), CaptureError)
+            known = isinstance(kind, type) and issubclass(kind, PysniffError)
+            kind = kind if known else CaptureError
+            self._failure = kind(str(said.get("message")), hint=str(said.get("hint", "")))
+        elif "answer" in said:
+            answer = self._answers.get(int(said["answer"]))
+            if answer is not None and not answer.done():
+                answer.set_result(str(said.get("refused", "")))
+        else:
+            self._report = report_of(said)
+            for text in self._report.notices:
+                self._note(text)
+            if said.get("ready"):
+                self._state, self._since_ns = "capturing", time.time_ns()
+                if self._begun != (self.settings, self._excluded):
+                    self._catching_up = asyncio.create_task(self._catch_up())
+                if self._ready is not None and not self._ready.done():
+                    self._ready.set_result(None)
+
+    async def _catch_up(self) -> None:
+        """What was said while the child began."""
+        reason = await self._tell({"settings": self.settings.to_dict(), "exclude": self._excluded})
+        if reason:
+            self._note(f"the capture goes on with older settings: {reason}")
+
+    def _gone(self) -> None:
+        """A child is no more: what it last said of its packets stays in the account."""
+        counters = dict(self._report.counters)
+        if counters:
+            waiting = counters["store_waiting"]
+            unread = counters["kernel_received"] - counters["kernel_dropped"] - counters["live_packets"]
+            # What came behind its last report, too, but nobody knows how much that was.
+            self._unaccounted += waiting + unread
+            counters["store_waiting"] = 0
+            counters["store_packets"] -= waiting
+            counters["kernel_received"] -= unread
+        for name, value in counters.items():
+            self._before[name] = self._before.get(name, 0) + value
+        self._report = Report()
+        self._since_ns = 0
+        self._process = None
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result("the process that captures ended")
+
+    async def _tell(self, command: dict[str, Any]) -> str:
+        """Send a command and wait for what becomes of it."""
+        self._asked += 1
+        number = self._asked
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            if not self._send({"number": number, **command}):
+                return "the process that captures ended"
+            return await asyncio.wait_for(answer, _SILENCE)
+        except TimeoutError:
+            return "the process that captures does not answer"
+        finally:
+            del self._answers[number]
+
+    def _send(self, command: dict[str, Any]) -> bool:
+        process = self._process
+        if process is None or process.stdin is None or process.stdin.is_closing():
+            return False
+        process.stdin.write(line_of(command))
+        return True
+
+    def _note(self, text: str) -> None:
+        self._noted += 1
+        self.notices.append((self._noted, text))
+        for call in self.on_notice:
+            call(text)
+
+
+def _problem_of(bpf: str) -> str:
+    """Why a capture filter is none, for Ethernet at least, else ""."""
+    # Loaded here: it takes libpcap, which the worker does without.
+    from pysniff.capture.bpf import compile
+
+    try:
+        if bpf.strip():
+            compile(bpf, 1)
+    except FilterError as error:
+        return str(error)
+    return ""
+
+
+def _words_for(code: int) -> str:
+    if code >= 0:
+        return f"it exited with {code}"
+    try:
+        return f"{signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,203 @@
+"""The child process of a worker that captures into its store and dissects nothing (capturing.py starts it).
+
+`python -m pysniff.cluster.worker.capturing_process DIRECTORY`, told on standard input and heard on standard output in
+the words of capturing_words.py. It ends, with everything written, when its standard input does or on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock, Thread
+from time import monotonic
+from typing import IO, Any
+
+from pysniff.capture import Idle
+from pysniff.capture.live import Live
+from pysniff.capture.precedence import take_precedence
+from pysniff.cluster.worker.capturing_words import COUNTERS, LENGTH, NAMES, NOTICES, CaptureSettings, line_of
+from pysniff.errors import CaptureError, PysniffError
+from pysniff.ledger import Ledger
+from pysniff.limits import KIB, MIB
+from pysniff.store import Store
+from pysniff.store.recorder import Recorder
+
+# Seconds between reports.
+_EVERY = 0.5
+# A command names a filter of 16 KiB and some hundred ends at most.
+_LONGEST = 256 * KIB
+# What waits for a worker that does not read: more reports are left out, and the next one tells what they had to.
+_UNREAD = MIB
+# A socket for each interface, three files for each namespace.
+_FILES = 16_384
+
+
+class Speaking:
+    """Lines to the worker; never waits for it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_blocking(fd, False)
+        self._waiting = b""
+        self._lock = Lock()
+        self.heard = True  # somebody is there
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) > _UNREAD
+
+    def say(self, **said: object) -> None:
+        with self._lock:
+            self._waiting += line_of(said)
+            try:
+                while self._waiting:
+                    self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.heard, self._waiting = False, b""
+
+
+class Process:
+    """`run()` until it is told to end. Raises PysniffError."""
+
+    def __init__(self, directory: Path, begin: dict[str, Any], speaking: Speaking) -> None:
+        self._settings = settings = CaptureSettings.of(begin["settings"])
+        problem = settings.problem()
+        if problem:
+            raise CaptureError(problem)
+        self._speaking = speaking
+        self._ledger = Ledger()
+        # First the store: one that is damaged takes its time, in which packets would be dropped.
+        store = Store(directory, settings.storage_limit)
+        self._recorder: Recorder = store.record(keep_all=bool(begin["keep_all"]), capture_source="libpcap")
+        self._recorder.flush_interval = settings.flush_interval
+        try:
+            self._live = Live(
+                settings.interfaces,
+                settings.bpf,
+                netns=settings.netns,
+                wait=True,
+                exclude=[(str(address), int(port)) for address, port in begin["exclude"]],
+            )
+        except BaseException:
+            self._recorder.close()
+            raise
+
+    def run(self, commands: IO[bytes]) -> None:
+        with self._live, self._recorder:
+            signal.signal(signal.SIGTERM, lambda *_: self._live.stop())
+            Thread(target=self._listen, args=(commands,), name="commands", daemon=True).start()
+            self._report(ready=True)
+            self._record()
+        self._report()
+
+    def _record(self) -> None:
+        due = monotonic() + _EVERY
+        for item in self._live:
+            if not isinstance(item, Idle):
+                self._ledger.live_packets += len(item)
+                self._recorder.write(item)
+            if monotonic() >= due:
+                due = monotonic() + _EVERY
+                self._report()
+                if not self._speaking.heard:
+                    self._live.stop()
+
+    def _report(self, *, ready: bool = False) -> None:
+        if self._speaking.is_full:
+            return
+        live, recorder, ledger = self._live, self._recorder, self._ledger
+        counts = live.counts()
+        ledger.kernel_received, ledger.kernel_dropped, ledger.interface_dropped = counts
+        recorder.account(ledger)
+        self._speaking.say(
+            ready=ready,
+            counters={name: ledger.total(name) for name in COUNTERS},
+            interfaces=live.interfaces[:NAMES],
+            absent=live.absent[:NAMES],
+            excluded=live.excluded,
+            notices=_taken(live.notices) + _taken(recorder.notices),
+            segment=recorder.segment,
+            store_bytes=recorder.used,
+        )
+
+    # Commands, in a thread of their own
+
+    def _listen(self, commands: IO[bytes]) -> None:
+        while line := commands.readline(_LONGEST):
+            try:
+                command = json.loads(line)
+                number = int(command["number"])
+            except (ValueError, TypeError, KeyError):
+                continue
+            try:
+                refused = self._obey(command)
+            except (ValueError, TypeError, KeyError) as problem:
+                refused = f"not understood: {problem}"
+            self._speaking.say(answer=number, refused=refused)
+        self._live.stop()
+
+    def _obey(self, command: dict[str, Any]) -> str:
+        """Do what is asked for; "" or why it cannot be done."""
+        try:
+            if "settings" in command:
+                self._change(CaptureSettings.of(command["settings"]))
+            if "exclude" in command:
+                self._live.exclude([(str(address), int(port)) for address, port in command["exclude"]])
+        except PysniffError as error:
+            return str(error)
+        return ""
+
+    def _change(self, wanted: CaptureSettings) -> None:
+        """All of it, or none."""
+        before, live = self._settings, self._live
+        problem = wanted.problem()
+        if problem:
+            raise CaptureError(problem)
+        if wanted.bpf != before.bpf:
+            live.set_bpf(wanted.bpf)
+        if (wanted.interfaces, wanted.netns) != (before.interfaces, before.netns):
+            try:
+                live.set_interfaces(wanted.interfaces, wanted.netns)
+            except PysniffError:
+                live.set_bpf(before.bpf)
+                raise
+        if wanted.storage_limit != before.storage_limit:
+            self._recorder.resize(wanted.storage_limit)
+        self._recorder.flush_interval = wanted.flush_interval
+        self._settings = wanted
+
+
+def _taken(notices: list[str]) -> list[str]:
+    """The first ones of a list, which are not in it any more."""
+    some = notices[:NOTICES]
+    del notices[: len(some)]
+    return [text[:LENGTH] for text in some]
+
+
+def main(words: Sequence[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker
+    take_precedence()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _FILES) if most > 0 else _FILES, most))
+    speaking, commands = Speaking(os.dup(1)), sys.stdin.buffer
+    try:
+        line = commands.readline(_LONGEST)
+        if line:
+            Process(Path(words[0]), json.loads(line), speaking).run(commands)
+    except PysniffError as error:
+        speaking.say(failed=type(error).__name__, message=error.message, hint=error.hint)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
