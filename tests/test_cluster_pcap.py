@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +13,18 @@ from hub_stage import Answer, Stage, run, until
 from packets import ethernet_tcp
 
 from pysniff.capture.pcapng import PcapngParser
+from pysniff.cluster.chunked import pack
 from pysniff.cluster.hub import entry_routes, gathering, packet_routes, replay_routes, service_routes
 from pysniff.cluster.hub.packet_file import PacketFile
+from pysniff.packet import Packet
 
 ROUTES = [entry_routes.routes, packet_routes.routes, service_routes.routes, replay_routes.routes]
 ID = "a.5f3a9c0012ab34cd.00000001"
 
 
-def packet(data: bytes, linktype: int = 1, wire: int = 0) -> bytes:
+def packet(data: bytes, linktype: int = 1, wire: int = 0, interface: int = 0, comment: str = "") -> bytes:
     """As a Chunk has it."""
-    return struct.pack("<HHI", linktype, 0, wire or len(data)) + data
+    return pack(Packet(data, 0, wire or len(data), linktype), interface, comment)
 
 
 def read(data: bytes) -> list[tuple[int, bytes, int, str]]:
@@ -57,6 +58,23 @@ def test_packets_of_all_nodes_are_one_file_in_order_of_time() -> None:
             assert b"filter: http" in data
             assert data.count(b"cart\0") == 1
             assert b"nodes: a, b" in data
+
+    run(talk)
+
+
+def test_interfaces_of_a_node_are_told_apart_and_calls_have_comments() -> None:
+    async def talk() -> None:
+        async with Stage(ROUTES, "a", "b") as stage:
+            asking = asyncio.create_task(stage.get("/api/pcap?filter=dns"))
+            a, b = await stage["a"].asked(what="packets"), await stage["b"].asked(what="packets")
+            a.value(interfaces=[[1, "eth0"], [2, "pod0"], ["x", 7]])
+            a.chunk([1, 2], [packet(b"one", interface=2, comment="a.1 dns A shop"), packet(b"two", interface=1)])
+            b.chunk([3], [packet(b"three", interface=9)])
+            a.end()
+            b.end()
+            data = await (await asking).read()
+            assert read(data) == [(1, b"one", 1, "a/pod0"), (2, b"two", 1, "a/eth0"), (3, b"three", 1, "b")]
+            assert data.count(b"a.1 dns A shop") == 1
 
     run(talk)
 

@@ -16,10 +16,10 @@ from stores import recorded
 from test_store_follow import Writer
 from worker_talk import PATIENCE, Talk, entries_of, told
 
+from pysniff.cluster.chunked import unpack
 from pysniff.cluster.frames import Answer, Batch, CaughtUp, Chunk, End, Error, Notice, Value, pieces
 from pysniff.cluster.summary import fingerprint, summary
 from pysniff.cluster.worker import packets
-from pysniff.cluster.worker.packets import HEAD
 from pysniff.cluster.worker.params import Params
 from pysniff.cluster.worker.questions import question
 from pysniff.errors import FilterError, OptionError
@@ -43,16 +43,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packets_of(frames: list[Answer]) -> Iterator[Packet]:
+    names = {0: ""}
     for frame in frames:
+        if isinstance(frame, Value) and "interfaces" in frame.value:
+            names.update(frame.value["interfaces"])  # type: ignore[call-overload]
         if isinstance(frame, Chunk):
             for time, piece in zip(frame.times, pieces(frame), strict=True):
-                linktype, flags, wire_length = HEAD.unpack_from(piece)
-                assert not flags
-                yield Packet(piece[HEAD.size :], time, wire_length, linktype)
+                found = unpack(piece)
+                assert found is not None
+                yield Packet(found.data, time, found.wire_length, found.linktype, names[found.interface])
 
 
-def plain(packets: list[Packet]) -> list[Packet]:
-    return [packet._replace(interface="") for packet in packets]
+def comments_of(frames: list[Answer]) -> list[str]:
+    every = [unpack(piece) for frame in frames if isinstance(frame, Chunk) for piece in pieces(frame)]
+    return [one.comment.decode() for one in every if one is not None and one.comment]
 
 
 @pytest.mark.parametrize("text", ["", "http", "redis || ws", "status_code == 404", "dst.port == 53", "tcp"])
@@ -109,8 +113,8 @@ def test_an_entry_in_full_its_packets_and_what_to_send_again(store: Path) -> Non
     whole, short, carrying, stream, replay, conversation = asyncio.run(talk())
     assert isinstance(whole[0], Value) and whole[0].value == entry.to_dict()
     assert isinstance(short[0], Value) and short[0].value == entry.to_dict(10)
-    assert list(packets_of(carrying)) == plain(Store(store).packets(entry.id))
-    assert list(packets_of(stream)) == plain(list(Store(store).stream(entry.id)))
+    assert list(packets_of(carrying)) == Store(store).packets(entry.id)
+    assert list(packets_of(stream)) == list(Store(store).stream(entry.id))
     assert len(replay) >= 2 and len(conversation) >= len(replay)
     assert all(isinstance(frames[-1], End) for frames in (whole, short, carrying, stream, replay, conversation))
 
@@ -129,9 +133,13 @@ def test_packets_of_a_time_window_and_of_a_filter(store: Path) -> None:
             ]
 
     whole, window, filtered = asyncio.run(talk())
-    assert list(packets_of(whole)) == plain(every)
-    assert list(packets_of(window)) == plain([one for one in every if start <= one.time_ns <= end])
-    want = {packet for entry in calls for packet in plain(Store(store).packets(entry.id))}
+    assert list(packets_of(whole)) == every
+    assert list(packets_of(window)) == [one for one in every if start <= one.time_ns <= end]
+    want = {packet for entry in calls for packet in Store(store).packets(entry.id)}
+    assert [line.split()[0] for text in comments_of(filtered) for line in text.splitlines()] == [
+        one.id for one in sorted(calls, key=lambda entry: entry.time_ns)
+    ]
+    assert not comments_of(whole)
     found = list(packets_of(filtered))
     assert len(found) == len(set(found)) and set(found) == want
     assert [one.time_ns for one in found] == sorted(one.time_ns for one in found)

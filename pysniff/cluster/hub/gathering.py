@@ -18,6 +18,8 @@ PATIENCE = 35.0
 STEP = 2_000
 # Names of addresses in one file, and the characters of one.
 NAMES, LONGEST = 65_536, 255
+# Interfaces of one node that are told apart in a file; packets of others are said to be the node's.
+INTERFACES = 4_096
 
 
 class Gathering:
@@ -30,6 +32,8 @@ class Gathering:
         self.packets = 0
         self._known: set[tuple[str, str]] = set()
         self._names: list[tuple[str, str]] = []
+        self._interfaces: list[tuple[int, int, str]] = []
+        self._told = [0] * len(nodes)  # interfaces of each
         self.begun = asyncio.Event()
         self._links = links
         self._nodes = nodes
@@ -67,6 +71,11 @@ class Gathering:
         """What addresses are called, (address, name), as far as that was not given before."""
         names, self._names = self._names, []
         return names
+
+    def interfaces(self) -> list[tuple[int, int, str]]:
+        """How nodes call their interfaces, (node's number, interface's, name), as far as not given before."""
+        interfaces, self._interfaces = self._interfaces, []
+        return interfaces
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -110,6 +119,9 @@ class Gathering:
                 case Value(value={"names": list(names)}):
                     self._learn(names)
                     asked.grant(asked.size)
+                case Value(value={"interfaces": list(interfaces)}):
+                    self._meet(number, interfaces)
+                    asked.grant(asked.size)
                 case Away(reason):
                     away = reason
                 case Back(resumed):
@@ -132,6 +144,13 @@ class Gathering:
                     if (address, name[:LONGEST]) not in self._known:
                         self._known.add((address, name[:LONGEST]))
                         self._names.append((address, name[:LONGEST]))
+
+    def _meet(self, node: int, interfaces: list[object]) -> None:
+        for one in interfaces:
+            match one:
+                case [int(number), str(name)] if self._told[node] < INTERFACES:
+                    self._told[node] += 1
+                    self._interfaces.append((node, number, name[:LONGEST]))
 
     def _add(self, number: int, chunk: Chunk, asked: Asked) -> None:
         times, lengths = chunk.times, chunk.lengths

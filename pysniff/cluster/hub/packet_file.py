@@ -1,4 +1,4 @@
-"""One pcapng of the packets of many nodes: an interface for each node and link type (draft-ietf-opsawg-pcapng).
+"""One pcapng of the packets of many nodes: an interface for each of a node's, and link type (draft-ietf-opsawg-pcapng).
 
 Blocks are made one after another; nothing is kept but which interfaces there are.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
+from pysniff.cluster.chunked import unpack
 from pysniff.cluster.hub.merge import Item
 
-# What docs/protocol.md has before the bytes of each packet: link type, zeros, length on the wire.
-_HEAD = struct.Struct("<HHI")
 _PACKET = struct.Struct("<IIIIIII")
 _TOTAL = struct.Struct("<I")
 _LAST = (1 << 64) - 1
@@ -26,7 +25,8 @@ class PacketFile:
     def __init__(self, nodes: Sequence[str], description: str) -> None:
         self._nodes = nodes
         self._description = description
-        self._interfaces: dict[tuple[int, int], int] = {}
+        self._blocks: dict[tuple[int, int, int], int] = {}  # number of node, its interface, link type
+        self._interfaces: dict[tuple[int, int], str] = {}
 
     def begin(self, comments: Iterable[str], names: Iterable[tuple[str, str]] = ()) -> bytes:
         """The section's head, and what addresses are called: (address, name)."""
@@ -39,47 +39,57 @@ class PacketFile:
         records = b"".join(_name(address, name) for address, name in names)
         return _block(_NAMES, records + _option(_END, "")) if records else b""
 
+    def interfaces(self, told: Iterable[tuple[int, int, str]]) -> None:
+        """How a node calls its interfaces: (node's number, interface's number, name)."""
+        for node, number, name in told:
+            self._interfaces[node, number] = name
+
     def packets(self, items: Iterable[Item]) -> bytes:
         """Of (time, node's number, _, what a Chunk has); what is no packet is left out."""
         parts: list[bytes] = []
-        for time_ns, node, _, data in items:
-            if len(data) < _HEAD.size:
+        for time_ns, node, _, piece in items:
+            packet = unpack(piece)
+            if packet is None:
                 continue
-            linktype, _, wire_length = _HEAD.unpack_from(data)
-            interface = self._interfaces.get((node, linktype))
-            if interface is None:
-                interface = len(self._interfaces)
-                parts.append(self._describe(node, linktype))
-            size = len(data) - _HEAD.size
+            block = self._blocks.get((node, packet.interface, packet.linktype))
+            if block is None:
+                block = len(self._blocks)
+                parts.append(self._describe(node, packet.interface, packet.linktype))
+            options = _commented(packet.comment) if packet.comment else b""
+            size = len(packet.data)
             padding = -size & 3
-            total = 32 + size + padding
+            total = 32 + size + padding + len(options)
             ticks = min(max(time_ns, 0), _LAST)
-            parts.append(
-                _PACKET.pack(_ENHANCED, total, interface, ticks >> 32, ticks & 0xFFFFFFFF, size, max(wire_length, size))
-            )
-            parts.append(data[_HEAD.size :])
-            parts.append(bytes(padding) + _TOTAL.pack(total))
+            wire_length = max(packet.wire_length, size)
+            parts.append(_PACKET.pack(_ENHANCED, total, block, ticks >> 32, ticks & 0xFFFFFFFF, size, wire_length))
+            parts.append(packet.data)
+            parts.append(bytes(padding) + options + _TOTAL.pack(total))
         return b"".join(parts)
 
     def incomplete(self, node: int, text: str) -> bytes:
         """A note that packets of a node are missing: its interface's statistics, for a file ends without a word."""
         described = b""
-        found = [number for (of, _), number in self._interfaces.items() if of == node]
+        found = [number for (of, _, _), number in self._blocks.items() if of == node]
         if not found:
-            found = [len(self._interfaces)]
-            described = self._describe(node, 1)
+            found = [len(self._blocks)]
+            described = self._describe(node, 0, 1)
         options = _option(_COMMENT, text) + _option(_END, "")
         return described + _block(_STATISTICS, struct.pack("<III", found[0], 0, 0) + options)
 
-    def _describe(self, node: int, linktype: int) -> bytes:
-        self._interfaces[node, linktype] = len(self._interfaces)
+    def _describe(self, node: int, interface: int, linktype: int) -> bytes:
+        self._blocks[node, interface, linktype] = len(self._blocks)
+        own = self._interfaces.get((node, interface), "")
         options = (
-            _option(2, self._nodes[node])  # if_name
+            _option(2, f"{self._nodes[node]}/{own}" if own else self._nodes[node])  # if_name
             + _option(3, self._description)  # if_description
             + struct.pack("<HHB3x", 9, 1, 9)  # if_tsresol: nanoseconds
             + _option(_END, "")
         )
         return _block(_INTERFACE, struct.pack("<HHI", linktype, 0, 0) + options)
+
+
+def _commented(comment: bytes) -> bytes:
+    return struct.pack("<HH", _COMMENT, len(comment)) + comment + bytes(-len(comment) & 3) + _option(_END, "")
 
 
 def _option(code: int, text: str) -> bytes:

@@ -88,6 +88,7 @@ class Downloads:
             await response.prepare(request)
             await _write(request, response, file.begin(comments, names))
             async for items in gathering.steps():
+                file.interfaces(gathering.interfaces())
                 await _write(request, response, file.names(gathering.names()) + file.packets(items))
             for node, (code, message) in gathering.failed.items():
                 note = f"packets of {node} are missing from here on: {code}: {message}"

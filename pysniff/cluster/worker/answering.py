@@ -111,15 +111,19 @@ class Answering:
         if (id or stream) and (filtered or asked.start is not None or asked.end is not None or (id and stream)):
             raise OptionError("packets: id, stream, and filter with times exclude each other", hint="give one of them")
         if id:
-            chunks.add_all(self._store.packets(id))
+            for packet, comment in carrying(self._directory, [self._store.entry(id)]):
+                chunks.add(packet, comment)
         elif stream:
-            chunks.add_all(self._store.stream(stream))
+            for packet in self._store.stream(stream):
+                chunks.add(packet)
         elif filtered:
             with Query(self._directory, asked) as query:
-                chunks.add_all(carrying(self._directory, self._naming(query)))
+                for packet, comment in carrying(self._directory, self._naming(query)):
+                    chunks.add(packet, comment)
                 self._notice(query)
         else:
-            chunks.add_all(within(self._directory, asked.start, asked.end))
+            for packet in within(self._directory, asked.start, asked.end):
+                chunks.add(packet)
         chunks.flush()
         self._tell.end({"packets": chunks.packets})
 
