@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -268,3 +269,43 @@ def test_a_capture_of_several_interfaces_is_stored_as_it_is_read(tmp_path: Path)
     path.write_bytes(text)
     recorded(tmp_path / "store", blocks_of(path))
     assert different(dicts(read(path)), dicts(asked(tmp_path / "store"))) == ""
+
+
+def live(packets: list[Packet]) -> Block:
+    """As libpcap hands them over: with microseconds."""
+    metas, data = [], b""
+    for packet in packets:
+        seconds, rest = divmod(packet.time_ns, SECOND)
+        metas.append(struct.pack("=IIII", seconds, rest // 1000, len(data), len(packet.data)))
+        data += packet.data
+    return Block.captured_live(data, b"".join(metas), packets[0].linktype, packets[0].interface)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_live_blocks_that_wait_together_are_stored_as_they_came(seed: int, tmp_path: Path) -> None:
+    """Of several interfaces in turn, small and large ones."""
+    random = Random(seed)
+    packets = [packet._replace(time_ns=packet.time_ns // 1000 * 1000) for packet in some(seed, 3000)]
+    sent: list[Packet] = []
+    with Recorder(tmp_path / "store", 100_000_000, keep_all=True) as recorder:
+        while packets:
+            size, name = random.choice((1, 2, 30, 1500)), random.choice(("eth0", "eth0", "eth1"))
+            part = [packet._replace(interface=name) for packet in packets[:size]]
+            packets = packets[size:]
+            recorder.write(live(part))
+            sent += part
+    assert kept(tmp_path / "store") == sent
+    assert recorder.imbalance() == ""
+
+
+def test_what_is_captured_live_is_soon_to_be_asked_for(tmp_path: Path) -> None:
+    """Nobody needs to close the recorder, or to capture more."""
+    wire = Wire()
+    packets = [*wire.handshake(), *said(wire, (True, b"GET /soon HTTP/1.1\r\n\r\n"))]
+    with Recorder(tmp_path / "store", 100_000_000) as recorder:
+        for packet in packets:
+            recorder.write(live([packet._replace(interface="eth0")]))
+        while not stored(tmp_path / "store"):
+            pass
+        while sum(len(block) for block in stored(tmp_path / "store")) < len(packets):
+            pass

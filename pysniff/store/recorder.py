@@ -5,12 +5,15 @@ Between the two stands a queue with a bound; what does not fit is dropped and co
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Self
+
+import numpy as np
 
 from pysniff.errors import WriteError
 from pysniff.ledger import Ledger
@@ -21,6 +24,9 @@ from pysniff.store.recording import Counts, Recording
 
 # Bytes of packets that wait for the disk: a second of a busy link.
 QUEUE = 64 * MIB
+# Packets of live blocks that are joined: most of what a block costs does not depend on its size. A quiet link's wait
+# for each other half the flush interval, and so much less for the flush.
+JOINED = 1_024
 
 
 class Recorder:
@@ -51,6 +57,8 @@ class Recorder:
         self._orders: deque[Callable[[], None]] = deque()  # for the thread that writes
         self._bytes = 0
         self._packets = 0
+        self._arrived: deque[float] = deque()  # when each of those that wait came
+        self._live = False  # whether the last one that went was captured live
         self._changed = Condition()
         self._closing = False
         self._failure: BaseException | None = None
@@ -118,6 +126,7 @@ class Recorder:
                 self.dropped_bytes += size
                 return
             self._waiting.append(block)
+            self._arrived.append(time.monotonic())
             self._bytes += size
             self._packets += len(block)
             self._changed.notify_all()
@@ -152,7 +161,7 @@ class Recorder:
                     recording.add(block)
                 while self._orders:
                     self._orders.popleft()()
-                if not recording.due():
+                if not self._due():
                     recording.flush()
             recording.close()
         except BaseException as problem:  # the one that captures must learn of it
@@ -160,15 +169,57 @@ class Recorder:
                 self._failure = problem
                 self._changed.notify_all()
 
+    def _due(self) -> float:
+        """Seconds until what was taken is to be on disk."""
+        return max(self._recording.due() - self._live * self.flush_interval / 2, 0.0)
+
     def _next(self) -> Block | bool | None:
         """The next block; True where it is time to flush; None at the end."""
         with self._changed:
             if not self._waiting and not self._closing and not self._orders:
-                self._changed.wait(self._recording.due())
+                self._changed.wait(self._due())
             if not self._waiting:
                 return None if self._closing else True
-            block = self._waiting.popleft()
-            self._bytes -= block.captured()
-            self._packets -= len(block)
+            if self._waiting[0].meta and self._packets < JOINED and not self._closing and not self._orders:
+                left = self._arrived[0] + self.flush_interval / 2 - time.monotonic()
+                if left > 0:
+                    self._changed.wait(min(left, self._due()))
+                    return True
+            block = self._take()
             self._changed.notify_all()
             return block
+
+    def _take(self) -> Block:
+        """The first block, and those behind it that go together with it, as one."""
+        blocks = [self._popped()]
+        first = blocks[0]
+        count = len(first)
+        self._live = bool(first.meta)
+        while self._live and self._waiting and self._waiting[0].meta:
+            block = self._waiting[0]
+            if (block.linktype, block.interface) != (first.linktype, first.interface) or count + len(block) > JOINED:
+                break
+            count += len(block)
+            blocks.append(self._popped())
+        self._bytes -= sum(block.captured() for block in blocks)
+        self._packets -= count
+        return joined(blocks) if len(blocks) > 1 else first
+
+    def _popped(self) -> Block:
+        self._arrived.popleft()
+        return self._waiting.popleft()
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """One live block of several of one interface."""
+    parts, metas, size = [], [], 0
+    for block in blocks:
+        meta = np.frombuffer(block.meta, np.uint32).reshape(-1, 4).copy()
+        meta[:, _START] += size
+        metas.append(meta.tobytes())
+        parts.append(block.data[: -Block.PADDING])
+        size += block.captured()
+    return Block.captured_live(b"".join(parts), b"".join(metas), blocks[0].linktype, blocks[0].interface)
+
+
+_START = 2  # of the numbers that a live block has of each packet: where it begins
