@@ -321,7 +321,7 @@ class _Files:
                 progress(sum(file.position for file in files), total)
 
     def lessons(self) -> list[Lesson]:
-        """Names that the files brought with them, up to the packets that came last: such a name counts for all times."""
+        """Names that the files brought with them, up to the packets that came last: such a name has no time."""
         names = [Lesson(0, *pair) for file in self._files for pair in file.take_names()]
         return names if self._named else []
 

@@ -342,3 +342,8 @@ class Wire:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def whole(told: list[Told], count: int) -> bool:
+    """Each number once and in order, whatever came between."""
+    return numbers(told) == list(range(1, count + 1)) and isinstance(told[-1], End)

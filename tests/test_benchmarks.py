@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import captures, half_open, measure, network, store_capture, store_traffic
+from benchmarks import captures, cluster, half_open, measure, network, store_capture, store_traffic
 from benchmarks.measure import Samples
 from benchmarks.recipes import RECIPES
 from benchmarks.report import Ratio, Row, Section
@@ -167,3 +168,22 @@ def test_two_namespaces_talk_and_leave_nothing_behind() -> None:
         assert idle.poll() is None
     assert idle.returncode is not None
     assert not Path("/sys/class/net", network.End.CLIENT.interface).exists()
+
+
+def test_the_cpu_of_a_process_is_that_of_its_children_too_also_when_they_have_ended() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    family = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(flush=True); input()"
+    command = [sys.executable, "-c", family]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert cluster.cpu_of(process.pid) >= 0.29
+        process.communicate(b"\n")
+
+
+@pytest.mark.skipif(bool(network.missing("dumpcap", "tcpreplay")), reason=str(network.missing("dumpcap", "tcpreplay")))
+def test_a_copy_of_every_packet_crosses_the_network_whole(flood: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "WINDOW", 4.5)
+    taken = cluster.copying(flood)
+    assert (taken.packets, taken.peer_lost) == (2000, 0)
+    assert taken.network > taken.captured == 2000 * 54

@@ -274,6 +274,7 @@ def test_questions_too_fast_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
             for _ in range(feed.BURST + 1):
                 await client.ask(filter="")
             assert (await client.until("error"))["code"] == "rate"
+            assert stage.hub.counts.refused["rate"] == 1
 
     run(talk)
 
@@ -333,6 +334,7 @@ def test_one_address_has_so_many_questions_and_an_equal_one_of_what_is_new_is_no
             await until(lambda: told.closed)
             await client.ask(filter="dns", start="now")
             await stage["a"].asked(2, "new")
+            assert not live.socket.closed
 
     run(talk)
 

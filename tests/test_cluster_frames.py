@@ -17,6 +17,7 @@ from msgpack import packb, unpackb
 
 from pysniff.cluster import packed
 from pysniff.cluster.frames import (
+    ANSWERS,
     FRAMES,
     MESSAGE,
     VERSION,
@@ -34,6 +35,7 @@ from pysniff.cluster.frames import (
     VersionError,
     decode,
     encode,
+    is_answer,
     is_last,
     pieces,
     summaries,
@@ -298,6 +300,8 @@ def test_what_no_field_can_hold_is_not_sent(frame: Frame) -> None:
 @pytest.mark.parametrize("frame", SAMPLES, ids=lambda frame: type(frame).__name__)
 def test_the_last_frame_of_an_answer_is_known_without_decoding(frame: Frame) -> None:
     assert is_last(encode(frame)) == isinstance(frame, End | Error)
+    assert is_answer(encode(frame)) == isinstance(frame, ANSWERS)
+    assert not is_answer(encode(frame)[1:])
 
 
 def test_a_batch_holds_its_entries_as_they_were_packed() -> None:

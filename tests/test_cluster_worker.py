@@ -90,10 +90,11 @@ def test_a_call_on_the_wire_comes_to_a_hub_that_watches_and_opens(tmp_path: Path
             assert whole["response"]["body"]["text"] == "hello"
             packets = await hub.ask("packets", id=entry["id"])
             assert any(isinstance(one, Chunk) and b"GET /one" in one.data for one in packets)
-            status = await hub.value("status")
+            # The capture reports twice a second.
+            while not (status := await hub.value("status"))["ledger"].get("store_written"):
+                await asyncio.sleep(0.1)
         assert status["capturing"] is True
         assert status["node"] == "n1" and status["capture"]["interfaces"] == ["lo"]
-        assert status["ledger"]["store_written"] > 0
         assert status["queries"]["running"] == {"query": 1}
         assert all(status["memory"][name] > 1_000_000 for name in ("worker", "capture", "queries"))
         assert [one["name"] for one in status["hubs"]] == ["tests"]
@@ -206,6 +207,18 @@ def test_a_wrong_token_is_refused_and_the_worker_records_on(tmp_path: Path) -> N
             assert (await hub.value("status"))["capturing"] is True
 
     with Running(tmp_path, "-i", "lo") as worker:
+        asyncio.run(asyncio.wait_for(talk(worker), PATIENCE))
+
+
+@pytest.mark.needs_root
+def test_a_worker_whose_interfaces_are_not_there_does_not_say_that_it_captures(tmp_path: Path) -> None:
+    async def talk(worker: Running) -> None:
+        async with Asking(worker) as hub:
+            while not (status := await hub.value("status"))["capture"]["absent"]:  # reported twice a second
+                await asyncio.sleep(0.1)
+        assert status["capturing"] is False and status["capture"]["interfaces"] == []
+
+    with Running(tmp_path, "-i", "pysniff-none") as worker:
         asyncio.run(asyncio.wait_for(talk(worker), PATIENCE))
 
 

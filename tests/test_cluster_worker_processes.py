@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,7 +169,9 @@ def test_questions_one_after_the_other_are_answered_by_processes_that_were_there
             known = set(worker.processes.pids())
             for _ in range(5):
                 async with worker.asked("query", limit=3) as frames:
-                    assert set(worker.processes.answering()) <= known
+                    assert isinstance(await anext(frames), Batch)
+                    (pid,) = worker.processes.answering()
+                    assert pid in known
                     assert isinstance([frame async for frame in frames][-1], End)
                     assert set(worker.processes.pids()) == known
                 await until(lambda: len(worker.processes.waiting()) == 2)
@@ -180,20 +183,22 @@ def test_questions_one_after_the_other_are_answered_by_processes_that_were_there
     asyncio.run(asyncio.wait_for(talk(), PATIENCE))
 
 
-@pytest.mark.parametrize(("bound", "value", "answers"), [("ANSWERS", 2, 2), ("LARGEST", 1, 1)])
-def test_a_process_that_is_old_or_large_ends(
+@pytest.mark.parametrize(("bound", "value", "answers"), [("ANSWERS", 2, 2), ("GROWTH", -(1 << 40), 1)])
+def test_a_process_that_is_old_or_has_grown_ends(
     bound: str, value: int, answers: int, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def talk() -> None:
         async with Talk(store) as worker:
-            (pid,) = worker.processes.waiting()
-            for _ in range(answers):
-                assert alive(pid)
-                await worker.ask("query", limit=3)
+            asked: Counter[int] = Counter()
+            for _ in range(6):
+                async with worker.asked("query", limit=3) as frames:
+                    assert isinstance(await anext(frames), Batch)
+                    asked.update(worker.processes.answering())
+                    assert isinstance([frame async for frame in frames][-1], End)
                 await until(lambda: len(worker.processes.waiting()) == len(worker.processes.pids()) > 0)
-            await until(lambda: not alive(pid))
-            assert pid not in worker.processes.pids()
-            assert isinstance((await worker.ask("query", limit=3))[-1], End)
+            assert max(asked.values()) == answers
+            old = [pid for pid, count in asked.items() if count == answers]
+            await until(lambda: not any(map(alive, old)))
 
     monkeypatch.setattr(dissector, bound, value)
     asyncio.run(asyncio.wait_for(talk(), PATIENCE))
@@ -204,6 +209,7 @@ class Dissecting:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        assert self.read() == b""  # it is ready
 
     def say(self, frame: Frame) -> None:
         data = encode(frame)
@@ -212,7 +218,7 @@ class Dissecting:
         self._process.stdin.flush()
 
     def read(self) -> bytes:
-        """A message; it has none when it is ready again, and b"end" is its end."""
+        """A message; it is empty when a question may come, and b"end" is its end."""
         assert self._process.stdout is not None
         head = self._process.stdout.read(LENGTH.size)
         return self._process.stdout.read(LENGTH.unpack(head)[0]) if head else b"end"
@@ -296,6 +302,36 @@ def test_the_file_of_names_is_read_before_a_question_and_again_when_it_has_chang
     with pytest.raises(FileError):
         file.names()
     assert not NamesFile("").names().sources
+
+
+def test_who_asks_while_a_process_begins_waits_for_that_one(store: Path) -> None:
+    """And for the first that is ready, however many ask; who gives up takes nothing along."""
+
+    async def talk() -> None:
+        async with Talk(store) as worker:
+            (first,) = worker.processes.pids()
+            one, two, three = (asyncio.create_task(worker.ask("query", limit=3)) for _ in range(3))
+            await asyncio.sleep(0)
+            two.cancel()
+            assert len(told(await one)) == len(told(await three)) == 3
+            await until(lambda: len(worker.processes.waiting()) == 2)
+            assert first in worker.processes.waiting()
+            assert worker.processes.figures["answered"] == 2
+
+    asyncio.run(asyncio.wait_for(talk(), PATIENCE))
+
+
+def test_a_process_that_cannot_begin_is_an_error_for_who_asks(store: Path) -> None:
+    async def talk() -> None:
+        async with Talk(store) as worker:
+            worker.processes._pool.words = (sys.executable, "-c", "raise SystemExit(7)")
+            assert isinstance((await worker.ask("query", limit=3))[-1], End)  # who was there before
+            async with worker.asked("query", follow=True) as frames:
+                await anext(frames)
+                (error,) = await worker.ask("query", limit=3)
+                assert isinstance(error, Error) and "ended with 7" in error.message
+
+    asyncio.run(asyncio.wait_for(talk(), PATIENCE))
 
 
 # Places

@@ -19,7 +19,7 @@ from pysniff.errors import FileError
 async def asked(store: Path, names: Path | None) -> tuple[list[Answer], list[Answer]]:
     """The answers to a query and about its first entry."""
     talk = Talk(store)
-    talk.processes._words = Processes(store, "local", names=names)._words
+    talk.processes._pool = Processes(store, "local", names=names)._pool
     async with talk:
         batches = await talk.ask("query", filter="http")
         ids = [str(one["id"]) for frame in batches if isinstance(frame, Batch) for one in summaries(frame)]

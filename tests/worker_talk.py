@@ -60,9 +60,10 @@ class Talk:
     async def __aexit__(self, *_: object) -> None:
         await self.processes.close()
 
-    def begin(self, what: str, *, by: str = "a-hub", **params: object) -> AsyncGenerator[bytes, None]:
-        """`by`: the session of the hub that asks."""
-        return self.answers.answer(Ask(next(_ids), what, params, 1 << 20), by)
+    def begin(self, what: str, **params: object) -> AsyncGenerator[bytes, None]:
+        """`by`, which is no parameter of the question: the session of the hub that asks."""
+        hub = str(params.pop("by", "a-hub"))
+        return self.answers.answer(Ask(next(_ids), what, params, 1 << 20), hub)
 
     @contextlib.asynccontextmanager
     async def asked(self, what: str, **params: object) -> AsyncIterator[AsyncIterator[Answer]]:

@@ -224,7 +224,8 @@ def _number(summary: Mapping[str, object], name: str) -> int:
 
 def _end(value: object) -> Endpoint:
     match value:
-        case {"ip": str(ip), "port": int(port), "name": str(name)}:
+        # A packet's address moves no cursor, and is shown as it is; this is one that a worker says it saw.
+        case {"ip": str(ip), "port": int(port), "name": str(name)} if ip.isprintable():
             return Endpoint(ip, port, name)
     return Endpoint("?", 0)
 

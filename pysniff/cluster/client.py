@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, TraceConfig, WSMsgType
-from aiohttp.client_exceptions import WSServerHandshakeError
+from aiohttp.client_exceptions import ClientConnectorCertificateError, WSServerHandshakeError
 
 from pysniff.cluster.client_messages import TOKEN_HINT, Said, refusal, said_in
 from pysniff.errors import FileError, OptionError, ReadError
@@ -121,7 +121,9 @@ class HubClient:
 
     def _unreached(self, error: Exception) -> FileError:
         reason = str(error) or type(error).__name__
-        return FileError(f"{self.url}: no hub is reached: {reason}", hint="is `pysniff hub` running there?")
+        distrusted = isinstance(error, ClientConnectorCertificateError)
+        hint = "give its certificate's CA with --tls-ca FILE" if distrusted else "is `pysniff hub` running there?"
+        return FileError(f"{self.url}: no hub is reached: {reason}", hint=hint)
 
 
 class _Got:

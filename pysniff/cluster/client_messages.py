@@ -81,13 +81,21 @@ def _batch(message: Mapping[str, object]) -> list[Told]:
         case _:
             raise FrameError("a batch that lacks a part")
     places, sizes = _numbers("H", of), _numbers("I", lengths)
-    if len(places) != len(sizes) or sum(sizes) != len(entries) or max(places, default=0) >= max(1, len(sets)):
+    if len(places) != len(sizes) or sum(sizes) != len(entries) or max(places, default=-1) >= len(sets):
         raise FrameError("a batch whose parts disagree")
     told, at = [], 0
     for place, size in zip(places, sizes, strict=True):
-        told.append(Told(unpack_map(entries[at : at + size]), sets[place]))
+        told.append(Told(_summary(entries[at : at + size]), sets[place]))
         at += size
     return told
+
+
+def _summary(data: bytes) -> dict[str, object]:
+    """Empty where it is none: a hub passes on what its workers packed, and one of them ends nobody's feed."""
+    try:
+        return unpack_map(data)
+    except FrameError:
+        return {}
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -172,8 +172,14 @@ def _rules(kind: type) -> tuple[Rule, ...]:
 
 
 _KINDS: dict[object, tuple[type, tuple[Rule, ...]]] = {kind.__name__: (kind, _rules(kind)) for kind in FRAMES}
+_ANSWERING = tuple(pack(kind.__name__) for kind in ANSWERS)
 # An answer's last frame by the bytes behind its array's head.
 _LASTS = {pack(kind.__name__): bytes([0x91 + len(_rules(kind))]) for kind in (End, Error)}
+
+
+def is_answer(data: bytes) -> bool:
+    """Whether a message begins as a frame of an answer does: all that is looked at where frames are passed on."""
+    return data[:1] > b"\x8f" and data.startswith(_ANSWERING, 1)
 
 
 def encode(frame: Frame) -> bytes:

@@ -61,7 +61,9 @@ class WorkerLinks:
         try:
             return await self._door.listen(host, port, self._access.listen)
         except OSError as error:
-            raise OptionError(f"{host}:{port}: {error.strerror or error}", hint="listen on another port") from None
+            raise OptionError(
+                f"{host}:{port}: {error.strerror or error}", hint="give an address of this machine and a free port"
+            ) from None
 
     def dial(self, url: str) -> None:
         """Keep connected to the hub at http[s]://HOST:PORT; needs a running loop. Raises OptionError."""

@@ -49,6 +49,7 @@ class Workers:
     def __init__(self, hello: Hello, access: Access, pace: Pace | None = None) -> None:
         self.known: dict[str, Worker] = {}
         self.on_change: list[Callable[[Worker], None]] = []
+        self.on_unresolved: list[Callable[[str, str], None]] = []  # called with such a name, and why
         self.figures: Counter[str] = Counter()
         self.unresolved: dict[str, str] = {}  # names that DNS does not tell addresses of now, and why
         self._hello = hello
@@ -129,7 +130,11 @@ class Workers:
                     self._leave(self._dialled[address])
                 ours = {address for address in ours | told if address in self._dialled}
             except OSError as error:  # what was known stays
-                self.unresolved[name] = error.strerror or str(error)
+                why = error.strerror or str(error)
+                if self.unresolved.get(name) != why:
+                    self.unresolved[name] = why
+                    for callback in self.on_unresolved:
+                        callback(name, why)
             await asyncio.sleep(self._pace.resolve)
 
     def _leave(self, dialled: _Dialled) -> None:

@@ -85,6 +85,7 @@ class Feed:
                 problem = OptionError("a question is a text message", hint='send {"filter": "http"}')
                 self._outbox.say(messages.error(problem, "option"))
             elif self._rates.wait(""):
+                self._counts.refuse("rate")
                 problem = OptionError(f"more than {RATE:g} questions a second", hint="wait a second")
                 self._outbox.say(messages.error(problem, "rate"))
             else:

@@ -14,7 +14,11 @@ PySniff hub
 /api/workers        the workers, their state and figures
 /api/entries        WebSocket: calls, as a filter lets them through
 /api/filter?q=      checks and explains a filter
+/api/pcap           packets of all nodes, one pcapng
+/api/services       who calls whom, how often and how fast
+/api/replay         calls sent again (GET, POST)
 /api/config         what the workers capture (GET, PATCH)
+/api/targets        whose traffic (GET, PUT)
 /healthz /readyz    alive, and capturing
 /metrics            for Prometheus
 

@@ -58,6 +58,7 @@ async def run(options: HubOptions, started: Callable[[str], None], stop: asyncio
     workers = Workers(new_hello("hub", options.name, f"pysniff {__version__}"), link)
     hub = new_hub(workers, replay_targets=options.replay_targets, tell=options.tell, tell_more=options.tell_more)
     workers.on_change.append(Arrivals(workers, options.tell).changed)
+    workers.on_unresolved.append(lambda name, why: options.tell(f"workers of {name}: {why}; DNS is asked again"))
     async with serving(hub, listeners, access, link=link, allowed_hosts=names) as server:
         own_traffic = OwnTraffic(workers, server.addresses)
         hub.closing.append(own_traffic.close)

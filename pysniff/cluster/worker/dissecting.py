@@ -3,10 +3,10 @@
     python -m pysniff.cluster.worker.dissecting DIR NODE [NAMES]
 
 On standard input, each with its length before it: the question as an Ask frame, then Notices that people should know
-meanwhile, perhaps the next question; its end is the end of this process. On standard output: the answer's frames, and
-a message without bytes once another question may come. Dissection takes CPU and memory that nobody knows beforehand,
-and what it reads is hostile: here it can only hurt its own answer. Where an answer went wrong in a way that nobody
-foresaw there is no next one.
+meanwhile, perhaps the next question; its end is the end of this process. On standard output: a message without bytes
+when a question may come, the first one too, and the answer's frames. Dissection takes CPU and memory that nobody knows
+beforehand, and what it reads is hostile: here it can only hurt its own answer. Where an answer went wrong in a way that
+nobody foresaw there is no next one.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def main(directory: str, node: str, names: str = "") -> int:
     Thread(target=heard.listen, daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         while True:
+            ready(out)
             ask = heard.asked()
             telling = Telling(out, ask.id)
             if not _answer(Answering(Path(directory), node, _SOURCE, telling, heard.take, file), ask, telling):
                 break
             _forget()
-            ready(out)
     return 0
 
 

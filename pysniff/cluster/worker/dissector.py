@@ -13,29 +13,30 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from typing import Self
 
-from pysniff.cluster.frames import MESSAGE, Ask, Notice, encode
+from pysniff.cluster.frames import MESSAGE, Ask, Notice, encode, is_answer
 from pysniff.cluster.worker.memory import resident
 from pysniff.cluster.worker.telling import LENGTH
 from pysniff.limits import KIB, MIB
 
-# Answers of one process, and bytes that it may keep of them in memory: a new one has some 40 MB.
-ANSWERS, LARGEST = 100, 128 * MIB
+# Answers of one process, and bytes by which its memory may have grown meanwhile: a new one has some 40 MB.
+ANSWERS, GROWTH = 100, 96 * MIB
 # Bytes read ahead of whoever pulls, twice that at most.
 _AHEAD = 128 * KIB
 # Bytes of texts that wait for a process which does not read them; further ones are not told to it.
 _WAITING = 64 * KIB
-# Seconds that a process which has said everything gets to end by itself, or to be ready again.
+# Seconds that a process which has said everything gets to end by itself.
 _GRACE = 2.0
 
 
 class Dissector:
-    """`await Dissector.begun(words)`, then one question after the other, each until its last frame has been read and
-    rested() has said that another may come. In the end end(). `pid`: its number."""
+    """`await Dissector.begun(words)`; then, each time rested() has said that it may be asked, a question and its frames
+    up to the last one. In the end end(). `pid`: its number."""
 
     def __init__(self, process: Process) -> None:
         self.pid = process.pid
         self._process = process
         self._answers = 0
+        self._new = 0  # bytes of memory, before its first answer
 
     @classmethod
     async def begun(cls, words: Sequence[str]) -> Self:
@@ -72,18 +73,24 @@ class Dissector:
         assert self._process.stdout is not None
         try:
             size = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))[0]
-            return await self._process.stdout.readexactly(size) if size <= MESSAGE else None
+            frame = await self._process.stdout.readexactly(size) if size <= MESSAGE else b"?"
         except asyncio.IncompleteReadError:
             return None
+        # What is none would end the connection to the hub, and everybody's answers: an upgrade under way, for instance.
+        return frame if not frame or is_answer(frame) else None
 
-    async def rested(self) -> bool:
-        """Whether it may be asked again: it has said that it has cleared up, and is neither old nor large."""
+    async def rested(self, patience: float) -> bool:
+        """Whether it may be asked: it says so within so many seconds, and is neither old nor has it grown."""
         try:
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout(patience):
                 ready = await self.read()
         except TimeoutError:
             return False
-        return ready == b"" and self._answers < ANSWERS and resident([self.pid]) < LARGEST
+        size = resident([self.pid])
+        if not self._answers:
+            self._new = size
+            return ready == b""
+        return ready == b"" and self._answers < ANSWERS and size - self._new <= GROWTH
 
     async def death(self) -> str:
         """Why it broke off, for people."""

@@ -1,20 +1,17 @@
-"""The processes that dissect: one for each answer under way, and those that wait for the next question.
-
-How many answer at a time is bounded, and so is what one hub may have of it.
-"""
+"""Answers by processes that dissect, one each: how many at a time is bounded, and what one hub may have of them."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from pysniff.cluster.frames import Ask, Error, encode, is_last
 from pysniff.cluster.worker.dissector import Dissector
+from pysniff.cluster.worker.pool import Pool
 
 # Those that answer at a time: each takes some 60 MB and more, and its share of the processors.
 MOST = max(10, 2 * (os.cpu_count() or 1))
@@ -22,8 +19,6 @@ MOST = max(10, 2 * (os.cpu_count() or 1))
 FREE = 2
 # And of those that follow, so many are left for hubs that have none, however much the others watch.
 OTHERS = 2
-# Processes that wait for a question, once there were so many at a time.
-IDLE = 2
 
 
 class Processes:
@@ -37,15 +32,10 @@ class Processes:
         self.figures: Counter[str] = Counter()
         self.most = most
         words = ["-m", "pysniff.cluster.worker.dissecting", str(directory), node]
-        self._words = (sys.executable, *words, *([] if names is None else [str(names.absolute())]))
+        self._pool = Pool((sys.executable, *words, *([] if names is None else [str(names.absolute())])))
         self._running: dict[Dissector, Ask] = {}
         self._taken = 0
         self._following: Counter[str] = Counter()  # by hub
-        self._idle: list[Dissector] = []
-        self._resting: set[Dissector] = set()  # that have answered, and clear up
-        self._starting = False
-        self._chores: set[asyncio.Task[None]] = set()
-        self._closing = False
 
     @property
     def running(self) -> Counter[str]:
@@ -58,26 +48,21 @@ class Processes:
 
     def waiting(self) -> list[int]:
         """Of those that wait for a question."""
-        return [one.pid for one in self._idle]
+        return self._pool.idle()
 
     def pids(self) -> list[int]:
         """Of all."""
-        return self.answering() + self.waiting() + [one.pid for one in self._resting]
+        return self.answering() + self._pool.pids()
 
     async def start(self) -> None:
-        """Have a process ready; raise OSError where none can be started."""
-        if not self._idle:
-            self._idle.append(await Dissector.begun(self._words))
+        """Have a process begin; raise OSError where none can be started."""
+        await self._pool.start()
 
     async def close(self) -> None:
         """Kill what is left; answers end with an Error."""
-        self._closing = True
-        while self._idle:
-            await self._idle.pop().end()
-        for one in (*self._running, *self._resting):
+        for one in self._running:
             one.kill()
-        while self._chores:
-            await asyncio.wait(self._chores)
+        await self._pool.close()
 
     def tell(self, what: str, text: str) -> None:
         """Have a line for people told in each answer under way to this kind of question."""
@@ -112,7 +97,7 @@ class Processes:
 
     async def _answered(self, ask: Ask) -> AsyncGenerator[bytes, None]:
         try:
-            process = await self._take()
+            process = await self._pool.take()
         except OSError as error:
             self.figures["failed"] += 1
             text = f"no process can be started: {error.strerror or error}"
@@ -136,49 +121,7 @@ class Processes:
         finally:
             del self._running[process]
             self.figures[became] += 1
-            self._resting.add(process)
-            self._do(self._rest(process, answered=became == "answered"))
-
-    async def _take(self) -> Dissector:
-        """A process that waits, or a new one; where none is left, another one begins to wait."""
-        while self._idle:
-            process = self._idle.pop()
-            if process.is_alive:
-                break
-            self._do(process.end())
-        else:
-            process = await Dissector.begun(self._words)
-        self._do(self._refill())
-        return process
-
-    async def _rest(self, process: Dissector, *, answered: bool) -> None:
-        """One that has answered to its end is as good as new; of any other nobody knows what it is at."""
-        try:
-            if answered and await process.rested() and len(self._idle) < IDLE and not self._closing:
-                self._idle.append(process)
-            else:
-                await process.end(patiently=answered)
-        finally:
-            self._resting.discard(process)
-
-    async def _refill(self) -> None:
-        if self._idle or self._starting or self._closing:
-            return
-        self._starting = True
-        try:
-            with contextlib.suppress(OSError):  # the next question tells
-                process = await Dissector.begun(self._words)
-                if len(self._idle) < IDLE and not self._closing:
-                    self._idle.insert(0, process)  # it is not ready yet: others are taken first
-                else:
-                    await process.end()
-        finally:
-            self._starting = False
-
-    def _do(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+            self._pool.give(process, answered=became == "answered")
 
 
 _DEATH_HINT = "ask again; if memory ran out, ask for less: a filter, times"

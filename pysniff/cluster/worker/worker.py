@@ -27,7 +27,7 @@ from pysniff.cluster.worker.configuring import Configuring
 from pysniff.cluster.worker.others import Others
 from pysniff.cluster.worker.processes import Processes
 from pysniff.cluster.worker_links import WorkerLinks
-from pysniff.errors import PysniffError, WriteError
+from pysniff.errors import FileError, PysniffError, WriteError
 from pysniff.hosts import names_from
 from pysniff.ledger import Ledger
 from pysniff.store.directory import create
@@ -126,7 +126,7 @@ class Worker:
         capture = self.capture
         return {
             **status.life(self._options.node, self.session, self._started_ns),
-            "capturing": capture.state == "capturing",
+            "capturing": capture.state == "capturing" and bool(capture.interfaces),
             "capture": status.capture_figures(capture),
             "ledger": dict(capture.counters),
             "store": status.store_figures(self._options.directory, self._capturing.settings.storage_limit, capture),
@@ -143,7 +143,8 @@ class Worker:
             await self._capturing.start()
         except PysniffError as error:
             version = self._configuring.document.version
-            if version:
+            # No configuration is to blame for a store that another process has, or a disk.
+            if version and not isinstance(error, FileError | WriteError):
                 hint = f"version {version} of a hub's configuration is in force: remove {NAME} in the store to undo it"
                 raise type(error)(error.message, hint=f"{error.hint}; {hint}" if error.hint else hint) from None
             raise
