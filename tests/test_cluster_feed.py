@@ -413,6 +413,25 @@ def test_a_client_with_history_is_handed_over_to_the_shared_question(monkeypatch
     run(talk)
 
 
+def test_histories_are_told_to_some_at_a_time_and_nobody_waits_for_one_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feeds, "HISTORIES", 1)
+    monkeypatch.setattr(feeds, "LONG", 0.5)
+
+    async def talk() -> None:
+        async with Stage(FEED, "a") as stage:
+            first, second = await stage.client(filter="http"), await stage.client(filter="http")
+            await stage["a"].asked()
+            waiting = await second.until("status", state="waiting")
+            assert waiting["node"] == ""
+            await stage["a"].asked(2)  # though the first one's is still being told
+            await first.close()
+            await second.close()
+
+    run(talk)
+
+
 def _is_whole() -> bool:
     """Whether the shared question tells a client all."""
     return any(isinstance(one, feeds.Shared) and one.outboxes for one in gc.get_objects())

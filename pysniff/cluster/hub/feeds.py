@@ -22,14 +22,17 @@ from pysniff.cluster.hub.messages import Message
 from pysniff.cluster.hub.outbox import Outbox
 from pysniff.cluster.hub.problems import Refused
 from pysniff.cluster.hub.question import Question, question
+from pysniff.cluster.hub.turns import Turns
 
 # Questions asked at a time: a worker answers 256 of one hub.
 QUESTIONS = 240
 # And of one address: different ones of what is new, and those that are asked for one client alone.
 QUESTIONS_PEER = 32
-# Seconds after the end of history in which workers may still join, as when the hub has just begun; and between two
-# looks at how far a question is.
+# Seconds in which workers may still join, when the hub has just begun; and between two looks at how far a question is.
 SETTLED, LOOK = 5.0, 0.25
+# Clients whose history is told by a question of their own at a time, and seconds after which such a one does not count:
+# a worker dissects for a few at once, and what it is too busy for is asked again much later.
+HISTORIES, LONG = 3, 10.0
 # Calls remembered to tell duplicates: of one question, at least, and of all; a call takes about 200 bytes.
 REMEMBERED, REMEMBERED_LEAST, REMEMBERED_IN_ALL = 65_536, 4_096, 1_000_000
 
@@ -73,6 +76,8 @@ class Feeds:
         self._common: dict[object, _Common] = {}
         self._peers: dict[str, Counter[object]] = {}  # what is asked for each address, and how often
         self._remembered = 0
+        self._histories = Turns(HISTORIES, LONG)
+        self._settled = time.monotonic() + SETTLED
         self.asked = 0
 
     async def checked(self, text: str | bytes) -> Question:
@@ -92,8 +97,11 @@ class Feeds:
                     return await task
         with self._counted(peer, put.shared_as), self._joined(put) as common:
             if not put.from_now:
-                with self._counted(peer, object()):
-                    await self._until_handed_over(put, outbox, common)
+                if self._histories.are_taken:
+                    outbox.say(messages.status("", "waiting", f"history is told to {HISTORIES} clients at a time"))
+                async with self._histories.taken():
+                    with self._counted(peer, object()):
+                        await self._until_handed_over(put, outbox, common)
             else:
                 _join(common.asking, outbox)
             common.shared.outboxes.append(outbox)
@@ -113,7 +121,7 @@ class Feeds:
         """Ask for one client alone, until the shared question tells all that it would be told."""
         async with self._asked(put, outbox) as (own, task):
             await _looked(lambda: own.caught_up)
-            await asyncio.sleep(SETTLED)
+            await asyncio.sleep(max(self._settled - time.monotonic(), 0.0))
             await _looked(lambda: Handover.is_possible(own, common.asking))
             handover = Handover(own, common.asking)
             handover.begin()
