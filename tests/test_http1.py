@@ -668,13 +668,3 @@ def test_byte_by_byte_is_what_the_transcripts_mean_by_cut() -> None:
     for side, data in in_bytes(steps)[:-1]:
         bytewise.feed(side, data)
     assert records(whole) != records(bytewise)
-
-
-def test_what_comes_behind_an_early_answer_stays_behind_it() -> None:
-    """The request says 50 bytes and sends fewer, so its answer is early; the next one answers nothing."""
-    talk = Talk(Http1())
-    talk.client(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nhello")
-    talk.server(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
-    talk.server(b"HTTP/1.1 204 No Content\r\n\r\n")
-    talk.close()
-    assert [message.position for message in talk.messages if message.side is SERVER] == [0, 43]

@@ -42,7 +42,7 @@ class Http1(Dissector):
     """`expected`: kinds of the requests that were not answered yet. `unsure`: after a loss, that may be off.
 
     `doubtful`: so many of them, the first ones, may have been answered in a gap. `early`: the answer to a request
-    that is still being sent, and what came behind it; they are given back after that.
+    that is still being sent; it is given back after that.
     """
 
     protocol = "http"
@@ -259,7 +259,7 @@ class _Responses(Framing):
 
     def finish(self, body: Content, position: int, at: int, out: list[Output], trailers: Fields = ()) -> None:
         owner = self.owner
-        early = owner.client.reading and not owner.expected and len(owner.early) < _EARLY
+        early = owner.client.reading and not owner.expected and not owner.early
         super().finish(body, position, at, owner.early if early else out, trailers)
         self._interim.clear()
         if not owner.expected:
@@ -324,7 +324,6 @@ class _Responses(Framing):
 
 # 1xx responses before a final one.
 _INTERIM = 100
-_EARLY = 16  # answers held while a request is still being sent: one is its own
 
 
 def _kind(head: bytes) -> int:
