@@ -60,6 +60,8 @@ class NameKeeper:
         after = [files for files in segments(self._directory) if files.number > self._done]
         if len(after) < 2:
             return False
+        if self._room() < PAGE:
+            return False  # until an older one is dropped: who skips this one is waited for in vain when it goes
         files = after[0]
         before = list(self._names)
         chapter = self._catalogue.chapter(files)
@@ -82,7 +84,7 @@ class NameKeeper:
 
     def _put(self, files: SegmentFiles, names: Naming) -> None:
         """Write a file where there is room for it: the limit of the store holds at every moment."""
-        room = self._total - naming.disk_use(self._directory)
+        room = self._room()
         if room < PAGE or not files.packets.exists():
             return
         try:
@@ -91,6 +93,9 @@ class NameKeeper:
             return  # full, or gone: it is read again by whoever asks
         if not files.packets.exists():
             files.names.unlink(missing_ok=True)
+
+    def _room(self) -> int:
+        return self._total - naming.disk_use(self._directory)
 
 
 class _Listening(Passage):
