@@ -32,7 +32,6 @@ class Core:
         "resumed",
         "left_out",
         "names",
-        "lessons",
         "node",
         "capture_source",
     )
@@ -66,7 +65,6 @@ class Core:
         # By stream and part of it: what of a conversation nobody recognises was not kept (Sniffer.left_out).
         self.left_out: dict[str, dict[int, tuple[Absent, Absent]]] = {}
         self.names = Learnt(names, limits)
-        self.lessons = 0  # of those, for entries
         self.node = node
         self.capture_source = capture_source
 
@@ -83,4 +81,3 @@ class Core:
             return
         for address, name in message.names():
             self.names.learn(address, name, message.last)
-        self.lessons = self.names.lessons

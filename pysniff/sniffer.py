@@ -113,7 +113,6 @@ class Sniffer:
         """Know names of addresses from now on, as answers of DNS tell them."""
         for one in lessons:
             self._core.names.learn(one.address, one.name, one.time_ns)
-        self._core.lessons = self._core.names.lessons
 
     def filtered(self, packets: int) -> None:
         """Count packets that a capture filter kept away from here."""

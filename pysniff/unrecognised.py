@@ -101,7 +101,7 @@ class Unrecognised:
             ledger.entries += 1
         else:
             ledger.open_entries += 1
-        self._core.entries.append(Entry(self._flow, request, response, state, lessons=self._core.lessons))
+        self._core.entries.append(Entry(self._flow, request, response, state, lessons=self._core.names.lessons))
 
     def _absent(self, side: Side) -> list[Absent]:
         """What was not kept of a half."""

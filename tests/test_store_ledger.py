@@ -15,7 +15,8 @@ from pysniff.message import CLIENT
 from pysniff.packet import Block
 from pysniff.store import recording
 from pysniff.store.recorder import Recorder
-from pysniff.store.recording import Counts, Recording
+from pysniff.store.counts import Counts
+from pysniff.store.recording import Recording
 
 LIMIT = 2_000_000
 COUNTED = ("packets", "stored", "cut", "full", "waiting")

@@ -21,9 +21,9 @@ from pysniff.errors import FileError
 from pysniff.limits import KIB, MIB, Limits
 from pysniff.resumption import Resumption
 from pysniff.sniffer import Sniffer
-from pysniff.store import tables
+from pysniff.store import sidecar, tables
 from pysniff.store.catalogue import Catalogue, Chapter
-from pysniff.store.directory import PAGE, SegmentFiles, segments
+from pysniff.store.directory import SegmentFiles, segments
 from pysniff.store.naming_keeper import NameKeeper
 from pysniff.store.passage import Passage
 from pysniff.store.rows import KEPT, UNKNOWN
@@ -110,16 +110,8 @@ class Keeper:
         self._put(files, self._written)
 
     def _put(self, files: SegmentFiles, states: Sequence[Resumption]) -> None:
-        """Write a file where there is room for it: the limit of the store holds at every moment."""
         room = self._total - tables.disk_use(self._directory)
-        if room < PAGE or not files.packets.exists():
-            return
-        try:
-            tables.write(files, states, min(room // PAGE * PAGE, self._each))
-        except OSError:
-            return  # full, or gone: it is counted where it is missed
-        if not files.packets.exists():
-            files.tables.unlink(missing_ok=True)
+        sidecar.put(files, files.tables, room, lambda most: tables.encoded(states, min(most, self._each))[0])
 
 
 def _ours(chapter: Chapter, protocols: frozenset[str]) -> np.ndarray:

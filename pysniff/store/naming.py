@@ -7,9 +7,7 @@ none, a query reads the conversations that tell names.
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +17,13 @@ import numpy as np
 from pysniff.dissectors import known
 from pysniff.limits import MIB
 from pysniff.names import Lesson
-from pysniff.store.directory import SegmentFiles, pages, read_from, size_of
+from pysniff.store import sidecar
+from pysniff.store.directory import SegmentFiles, read_from
 from pysniff.store.index import Index
 
 MAGIC = b"PSNM0001"
 # Bytes of all that is in a file, before it is compressed: 400,000 names.
 ALL = 16 * MIB
-_HEAD = struct.Struct("<8sII")  # mark, checksum of what follows, size of the rest when it is uncompressed
-_SUMMED = 12
 # How many were known before, how many the segment tells, or ABSENT: too many to keep, read it.
 _COUNTS = struct.Struct("<II")
 _ABSENT = 0xFFFFFFFF
@@ -69,15 +66,7 @@ def naming() -> frozenset[str]:
 def write(files: SegmentFiles, names: Naming, most: int) -> int:
     """Write at most so many bytes; how many names were left out. Raises OSError."""
     text, left = encoded(names, most)
-    part = files.names.with_name(f"{files.names.name}.{os.getpid()}.part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as stream:
-            stream.write(text)
-        part.rename(files.names)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    sidecar.write(files.names, text)
     return left
 
 
@@ -112,10 +101,7 @@ def _file(before: Sequence[Lesson], told: Sequence[Told] | None) -> bytes:
     parts += [_written(lesson) for lesson in before]
     for packet, clock, lesson in told or ():
         parts += [_TOLD.pack(packet, clock), _written(lesson)]
-    body = b"".join(parts)
-    head = _HEAD.pack(MAGIC, 0, len(body))
-    rest = head[_SUMMED:] + zlib.compress(body, 6)
-    return MAGIC + zlib.crc32(rest).to_bytes(4, "little") + rest
+    return sidecar.packed(MAGIC, b"".join(parts))
 
 
 def _written(lesson: Lesson) -> bytes:
@@ -125,15 +111,10 @@ def _written(lesson: Lesson) -> bytes:
 
 def decoded(text: bytes) -> Naming | None:
     """What a file says; None for anything else."""
-    if len(text) < _HEAD.size:
-        return None
-    mark, checksum, size = _HEAD.unpack_from(text)
-    if mark != MAGIC or zlib.crc32(text[_SUMMED:]) != checksum or size > ALL:
-        return None
+    body = sidecar.unpacked(MAGIC, text, ALL)
     try:
-        body = zlib.decompressobj().decompress(text[_HEAD.size :], size + 1)
-        return _parsed(body) if len(body) == size else None
-    except (zlib.error, struct.error, UnicodeDecodeError, ValueError):
+        return None if body is None else _parsed(body)
+    except (struct.error, UnicodeDecodeError, ValueError):
         return None
 
 
@@ -166,4 +147,4 @@ def _lesson(body: bytes, at: int) -> tuple[Lesson, int]:
 
 def disk_use(directory: Path) -> int:
     """Bytes of these files in whole pages, of those that are being written too."""
-    return sum(pages(size_of(path)) for path in directory.glob("*.names*"))
+    return sidecar.disk_use(directory, ".names")

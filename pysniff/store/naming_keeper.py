@@ -11,10 +11,10 @@ from pysniff.limits import MIB, Limits
 from pysniff.names import Learnt, Lesson
 from pysniff.packet import Block
 from pysniff.sniffer import Sniffer
-from pysniff.store import naming
+from pysniff.store import naming, sidecar
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.columns import Ints
-from pysniff.store.directory import PAGE, SegmentFiles, segments
+from pysniff.store.directory import PAGE, segments
 from pysniff.store.naming import Naming, Told
 from pysniff.store.passage import Passage, part
 
@@ -70,7 +70,8 @@ class NameKeeper:
             if self._learn(one.lesson) and len(told) <= _MOST:
                 told.append(one)
         self._done = files.number
-        self._put(files, Naming(before, told if len(told) <= _MOST else None))
+        names = Naming(before, told if len(told) <= _MOST else None)
+        sidecar.put(files, files.names, self._room(), lambda most: naming.encoded(names, min(most, self._each))[0])
         self._passage.forget(files.number)
         return True
 
@@ -81,18 +82,6 @@ class NameKeeper:
                 raise SystemExit
             yield from self._passage.take()
         yield from self._passage.take()
-
-    def _put(self, files: SegmentFiles, names: Naming) -> None:
-        """Write a file where there is room for it: the limit of the store holds at every moment."""
-        room = self._room()
-        if room < PAGE or not files.packets.exists():
-            return
-        try:
-            naming.write(files, names, min(room // PAGE * PAGE, self._each))
-        except OSError:
-            return  # full, or gone: it is read again by whoever asks
-        if not files.packets.exists():
-            files.names.unlink(missing_ok=True)
 
     def _room(self) -> int:
         return self._total - naming.disk_use(self._directory)

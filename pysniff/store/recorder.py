@@ -20,7 +20,8 @@ from pysniff.ledger import Ledger
 from pysniff.limits import MIB
 from pysniff.packet import Block
 from pysniff.store.bounds import check_limit
-from pysniff.store.recording import Counts, Recording
+from pysniff.store.counts import Counts
+from pysniff.store.recording import Recording
 
 # Bytes of packets that wait for the disk: a second of a busy link.
 QUEUE = 64 * MIB

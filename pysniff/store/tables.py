@@ -1,14 +1,11 @@
 """Beside a segment: what it takes to go on, at its beginning, with conversations whose beginning the store has dropped.
 
 HTTP/2 says most header fields once and refers to them afterwards: without its tables what comes later has no names.
-A file is checksum, size and zlib; what was cut off or damaged is as if it were not there.
 """
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,15 +15,14 @@ from pysniff.dissectors import known
 from pysniff.entry import Flow
 from pysniff.limits import KIB, MIB
 from pysniff.resumption import Resumption
-from pysniff.store.directory import PAGE, SegmentFiles, pages, read_from, size_of
+from pysniff.store import sidecar
+from pysniff.store.directory import PAGE, SegmentFiles, read_from
 from pysniff.store.rows import ENDED
 
 MAGIC = b"PSTB0001"
 # Bytes of one conversation's state, and of all in a file before they are compressed: 10,000 usual ones.
 EACH = 64 * KIB
 ALL = 8 * MIB
-_HEAD = struct.Struct("<8sII")  # mark, checksum of what follows, size of the rest when it is uncompressed
-_SUMMED = 12
 # Size of the key, of the protocol's name and of the state; first, seq; client; which of the sequence numbers that are
 # due is known, and those; bytes before them.
 _ENTRY = struct.Struct("<BBIqIBBIIQQ")
@@ -35,15 +31,7 @@ _ENTRY = struct.Struct("<BBIqIBBIIQQ")
 def write(files: SegmentFiles, states: Sequence[Resumption], most: int) -> int:
     """Write what fits into so many bytes, first things first; how many conversations were left out. Raises OSError."""
     text, left = encoded(states, most)
-    part = files.tables.with_name(f"{files.tables.name}.{os.getpid()}.part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as stream:
-            stream.write(text)
-        part.rename(files.tables)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    sidecar.write(files.tables, text)
     return left
 
 
@@ -72,14 +60,11 @@ def encoded(states: Sequence[Resumption], most: int) -> tuple[bytes, int]:
             entries.append(entry)
             size += len(entry)
     while True:
-        body = b"".join(entries)
-        packed = zlib.compress(body, 6)
-        if len(packed) + _HEAD.size <= max(most, PAGE) or not entries:
-            break
+        text = sidecar.packed(MAGIC, b"".join(entries))
+        if len(text) <= max(most, PAGE) or not entries:
+            return text, len(states) - len(entries)
         # About so many fit: states are much alike.
-        entries = entries[: min(len(entries) - 1, len(entries) * max(most, PAGE) // (len(packed) + _HEAD.size))]
-    text = _HEAD.pack(MAGIC, 0, len(body)) + packed
-    return text[:8] + zlib.crc32(text[_SUMMED:]).to_bytes(4, "little") + text[_SUMMED:], len(states) - len(entries)
+        entries = entries[: min(len(entries) - 1, len(entries) * max(most, PAGE) // len(text))]
 
 
 def _entry(one: Resumption) -> bytes:
@@ -96,15 +81,8 @@ def _entry(one: Resumption) -> bytes:
 
 def decoded(text: bytes) -> list[Resumption]:
     """What encoded() was given; nothing where the bytes are others."""
-    if len(text) < _HEAD.size:
-        return []
-    mark, checksum, size = _HEAD.unpack_from(text)
-    packed = memoryview(text)[_HEAD.size :]
-    if mark != MAGIC or size > ALL or zlib.crc32(memoryview(text)[_SUMMED:]) != checksum:
-        return []
-    try:
-        body = zlib.decompressobj().decompress(packed, size + 1)
-    except zlib.error:
+    body = sidecar.unpacked(MAGIC, text, ALL)
+    if body is None:
         return []
     found: list[Resumption] = []
     at = 0
@@ -136,4 +114,4 @@ def remembering() -> frozenset[str]:
 
 def disk_use(directory: Path) -> int:
     """Bytes of these files in whole pages, of those that are being written too."""
-    return sum(pages(size_of(path)) for path in directory.glob("*.tables*"))
+    return sidecar.disk_use(directory, ".tables")
