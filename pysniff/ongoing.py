@@ -68,4 +68,6 @@ class Ongoing:
         if before.get(name) != last:
             self._core.ledger.open_entries += 1
             refine = self._core.refine.get(message.protocol)
-            self._core.entries.append(Entry(self._flow, request, response, "open", (), refine, self._core.names.lessons))
+            self._core.entries.append(
+                Entry(self._flow, request, response, "open", (), refine, self._core.names.lessons)
+            )

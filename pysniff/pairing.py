@@ -115,14 +115,18 @@ class Pairs:
             if self._unseen and not self._guess:  # of two exchanges one half each may be missing
                 faults = self._guess = (_LOST,)
         refine = self._refine.get(request.protocol)
-        self._core.entries.append(Entry(self._flow, request, response, "closed", faults, refine, self._core.names.lessons))
+        self._core.entries.append(
+            Entry(self._flow, request, response, "closed", faults, refine, self._core.names.lessons)
+        )
 
     def _close(self, request: Message | None, response: Message | None, faults: tuple[Fault, ...], size: int) -> None:
         """An entry that is no exchange of two."""
         self._ledger.entries += 1
         self._ledger.entry_bytes += size
         refine = self._refine.get((request or response).protocol)  # type: ignore[union-attr]  # one of them is there
-        self._core.entries.append(Entry(self._flow, request, response, "closed", faults, refine, self._core.names.lessons))
+        self._core.entries.append(
+            Entry(self._flow, request, response, "closed", faults, refine, self._core.names.lessons)
+        )
 
     def asked(self, answer: Message | None) -> Message | None:
         """The request that `answer`, the last message added, was put to."""

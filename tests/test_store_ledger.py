@@ -14,8 +14,8 @@ from pysniff.ledger import Ledger
 from pysniff.message import CLIENT
 from pysniff.packet import Block
 from pysniff.store import recording
-from pysniff.store.recorder import Recorder
 from pysniff.store.counts import Counts
+from pysniff.store.recorder import Recorder
 from pysniff.store.recording import Recording
 
 LIMIT = 2_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from pysniff.cli.errors import FINE, complain
+from pysniff.cli.peers import File, own_token, quiet_option, teller, tls_options, token_option
 from pysniff.cluster.node_name import machine
 from pysniff.errors import FileError, OptionError
 
@@ -22,7 +22,6 @@ Examples:
   pysniff hub --listen 10.0.0.5:8898 --tls-cert hub.pem --tls-key hub.key
                                                      serves others, who need the token
 """
-File = click.Path(path_type=Path)
 
 
 @click.command("hub", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,23 +35,9 @@ File = click.Path(path_type=Path)
     "--workers-dns", multiple=True, metavar="NAME[:PORT]", help="To a worker at each address that DNS has for a name."
 )
 @click.option("--name", metavar="NAME", help="What workers call this hub; the machine's name unless told.")
-@click.option(
-    "--token-file",
-    type=File,
-    metavar="FILE",
-    help="Where the token is, 0600. Without it PYSNIFF_TOKEN has it, or one is made in the user's state folder.",
-)
+@token_option
 @click.option("--worker-token-file", type=File, metavar="FILE", help="The token of workers, where it is another one.")
-@click.option(
-    "--tls-cert", type=File, metavar="FILE", help="Serve TLS with this certificate (PEM), and show it to workers."
-)
-@click.option("--tls-key", type=File, metavar="FILE", help="Its private key (PEM).")
-@click.option(
-    "--tls-ca",
-    type=File,
-    metavar="FILE",
-    help="Mutual TLS: who connects must show a certificate of this CA (PEM), workers too.",
-)
+@tls_options("workers", ("who connects", "workers"))
 @click.option(
     "--worker-tls-ca", type=File, metavar="FILE", help="TLS towards workers only: their certificates' CA (PEM)."
 )
@@ -67,7 +52,7 @@ File = click.Path(path_type=Path)
     help="Calls may be sent again to this address, and to no others; repeatable.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Tell of clients too, not only of workers.")
-@click.option("-q", "--quiet", is_flag=True, help="Tell nothing but errors.")
+@quiet_option
 def hub(
     listen: str,
     workers: tuple[str, ...],
@@ -111,42 +96,30 @@ def hub(
         worker_tls_ca=worker_tls_ca,
         allowed_hosts=allowed_hosts if is_loopback(host) else (*allowed_hosts, socket.gethostname()),
         replay_targets=tuple(endpoint(text) for text in replay_targets),
-        tell=_nothing if quiet else complain,
-        tell_more=complain if verbose else _nothing,
+        tell=teller(quiet),
+        tell_more=teller(not verbose),
     )
-    serve(options, _nothing if quiet else lambda url: _welcome(url, token, source), complain)
+    welcome = teller(quiet)
+    serve(options, lambda url: welcome(_where(url, token, source)), complain)
     return FINE
 
 
 def _token(file: Path | None, host: str) -> tuple[str | None, str]:
     """The token and where it is; None where this machine alone is served and nothing can be kept."""
-    from pysniff.cluster import state_folder
     from pysniff.cluster.access import is_loopback
-    from pysniff.cluster.tokens import VARIABLE, find_token, kept_token
 
-    if file is not None:
-        return kept_token(file), str(file)
-    token = find_token(None, os.environ)
-    if token is not None:
-        return token, VARIABLE
     try:
-        made = state_folder.token_file(os.environ)
-        return kept_token(made), str(made)
+        return own_token(file)
     except FileError:
-        if is_loopback(host):
+        if file is None and is_loopback(host):
             return None, ""
         raise
 
 
-def _welcome(url: str, token: str | None, source: str) -> None:
+def _where(url: str, token: str | None, source: str) -> str:
     """Where the hub is. The token is shown to a person at a terminal, and stands in no log."""
-    if token is not None and sys.stderr.isatty():
-        complain(f"hub at {url}?token={token} (the token is in {source})")
-    elif token is not None:
-        complain(f"hub at {url} (sign in with {url}?token=..., the token is in {source})")
-    else:
-        complain(f"hub at {url} (for this machine alone)")
-
-
-def _nothing(_: str) -> None:
-    pass
+    if token is None:
+        return f"hub at {url} (for this machine alone)"
+    if sys.stderr.isatty():
+        return f"hub at {url}?token={token} (the token is in {source})"
+    return f"hub at {url} (sign in with {url}?token=..., the token is in {source})"

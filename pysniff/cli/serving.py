@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-import signal
 from collections.abc import Callable
 
+from pysniff.cli.peers import ending
 from pysniff.cluster.hub.program import HubOptions, run
 
 DESCRIPTORS = 4_096  # 1,000 connections of clients, as many workers, and room
@@ -29,16 +29,7 @@ def _allow_descriptors() -> None:
 
 
 async def _until_signal(options: HubOptions, started: Callable[[str], None]) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask(number: int) -> None:
-        stop.set()
-        loop.remove_signal_handler(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ask, number)
-    await run(options, started, stop)
+    await run(options, started, ending())
 
 
 class OneLine(logging.Handler):

@@ -13,6 +13,7 @@ import click
 from pysniff.cli.account import print_ledger
 from pysniff.cli.errors import FINE, complain
 from pysniff.cli.options import STORAGE_LIMIT, Size, capture_filter
+from pysniff.cli.peers import File, ending, own_token, quiet_option, teller, tls_options, token_option
 from pysniff.cluster.node_name import machine
 from pysniff.errors import OptionError
 
@@ -31,7 +32,6 @@ Examples:
   sudo pysniff worker --hub https://hub.example:8898 --token-file token
                                                         opens no port beyond this machine, and dials the hub
 """
-File = click.Path(path_type=Path)
 
 
 @click.command("worker", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,25 +88,11 @@ File = click.Path(path_type=Path)
     help="Names of addresses and networks, as in /etc/hosts or as a YAML mapping; they come before those of DNS.",
 )
 @click.option("--node", metavar="NAME", help="The node's name, with which ids begin; the machine's name unless told.")
-@click.option(
-    "--token-file",
-    type=File,
-    metavar="FILE",
-    help="Where the token is, 0600. Without it PYSNIFF_TOKEN has it, or one is made in the user's state folder.",
-)
-@click.option(
-    "--tls-cert", type=File, metavar="FILE", help="Serve TLS with this certificate (PEM), and show it to hubs."
-)
-@click.option("--tls-key", type=File, metavar="FILE", help="Its private key (PEM).")
-@click.option(
-    "--tls-ca",
-    type=File,
-    metavar="FILE",
-    help="Mutual TLS: hubs must show a certificate of this CA (PEM), those of --hub too.",
-)
+@token_option
+@tls_options("hubs", ("hubs", "those of --hub"))
 @click.option("--hub-tls-ca", type=File, metavar="FILE", help="TLS towards --hub only: their certificates' CA (PEM).")
 @click.option("-v", "--verbose", is_flag=True, help="The ledger at the end.")
-@click.option("-q", "--quiet", is_flag=True, help="Tell nothing but errors.")
+@quiet_option
 @click.argument("words", nargs=-1, metavar="[BPF]...")
 def worker(
     store: Path | None,
@@ -170,17 +156,9 @@ async def _run(options: WorkerOptions, where: str, *, verbose: bool, quiet: bool
 
     from pysniff.cluster.worker.worker import Worker
 
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def end(number: int) -> None:
-        ended.set()
-        loop.remove_signal_handler(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
+    ended = ending()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes does not end a recording
-    running = Worker(options, _nothing if quiet else complain)
+    running = Worker(options, teller(quiet))
     starting = asyncio.create_task(running.start())
     if not await _first(starting, ended):
         starting.cancel()
@@ -228,16 +206,10 @@ def _access(
 ) -> tuple[Access, str]:
     """Who may speak with this worker, and where the token is."""
     from pysniff.cluster.access import Access, dialling, listening
-    from pysniff.cluster.state_folder import token_file as shared
-    from pysniff.cluster.tokens import VARIABLE, find_token, kept_token
 
     if (certificate is None) != (key is None):
         raise OptionError("--tls-cert and --tls-key go together", hint="give both")
-    token = find_token(None, os.environ) if token_file is None else None
-    where = VARIABLE
-    if token is None:
-        file = token_file or shared(os.environ)
-        token, where = kept_token(file), str(file)
+    token, where = own_token(token_file)
     served = None if certificate is None or key is None else listening(certificate, key, authority)
     return Access(token, served, dialling(of_hubs or authority, certificate, key)), where
 
@@ -248,7 +220,3 @@ def _url(text: str) -> str:
         raise OptionError(f"{text!r} is no hub's URL", hint="write it as http://hub.example:8898")
     url = text.rstrip("/")
     return url if re.search(r":\d+$", url) else f"{url}:8898"
-
-
-def _nothing(_: str) -> None:
-    pass
