@@ -1,0 +1,3 @@
+export function CallPane() {
+  return <p>call</p>;
+}

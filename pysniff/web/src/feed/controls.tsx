@@ -1,0 +1,3 @@
+export function FeedControls() {
+  return <div class="controls" />;
+}

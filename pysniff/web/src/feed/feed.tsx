@@ -1,0 +1,3 @@
+export function Feed() {
+  return <p>feed</p>;
+}

@@ -1,0 +1,3 @@
+export function ServiceMap() {
+  return <p>map</p>;
+}
