@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from netns import join, namespaces
 
 # Debian keeps servers where a user's PATH does not look.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -41,6 +43,14 @@ def corpus() -> Path:
     if not (path / "public" / "index.csv").is_file():
         pytest.skip(f"PYSNIFF_CORPUS={folder} has no public/index.csv")
     return path
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[str, str]]:
+    """Two namespaces with a cable: a0 10.9.0.1 in the first, b0 10.9.0.2 in the second."""
+    with namespaces(2) as (far, near):
+        join(far, near, names=("a0", "b0"), addresses=("10.9.0.1/24", "10.9.0.2/24"))
+        yield far, near
 
 
 # CI plays the same examples every time, so that a red run is the change's doing; elsewhere each run tries new ones.

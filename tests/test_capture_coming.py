@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
-from netns import SEND, Listening, ip, join, namespaces, run, send, serving, start, until
+from netns import SEND, Listening, ip, join, run, send, serving, start, until
 
 from pysniff.capture.live import Live
 from pysniff.errors import CaptureError, FilterError
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("ip")]
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[str, str]]:
-    """Two namespaces with a cable: a0 10.9.0.1 there, b0 10.9.0.2 here."""
-    with namespaces(2) as (far, near):
-        join(far, near, names=("a0", "b0"), addresses=("10.9.0.1/24", "10.9.0.2/24"))
-        yield far, near
 
 
 def ports(listening: Listening) -> dict[int, list[int]]:

@@ -26,13 +26,6 @@ from pysniff.packet import Packet
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("ip")]
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[str, str]]:
-    with namespaces(2) as (far, near):
-        join(far, near, names=("a0", "b0"), addresses=("10.9.0.1/24", "10.9.0.2/24"))
-        yield far, near
-
-
 def test_it_is_entered_by_name_path_and_process(pair: tuple[str, str]) -> None:
     far, near = pair
     with serving(near, "print('ready', flush=True); import time; time.sleep(60)") as process:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from netns import PATIENCE, SEND, join, namespaces, send, start
+from netns import PATIENCE, SEND, send, start
 
 from pysniff.cluster.worker.capturing import CaptureStatus, Capturing
 from pysniff.cluster.worker.capturing_words import CaptureSettings
@@ -21,13 +21,6 @@ from pysniff.store.catalogue import Catalogue
 from pysniff.store.directory import pages, size_of
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("ip")]
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[str, str]]:
-    with namespaces(2) as (far, near):
-        join(far, near, names=("a0", "b0"), addresses=("10.9.0.1/24", "10.9.0.2/24"))
-        yield far, near
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ from hub_stage import Stage, run, until
 from pysniff.cluster.hub import asking, feed, feeds, source, told
 from pysniff.cluster.hub.messages import Message
 from pysniff.cluster.hub.outbox import Outbox
+from pysniff.cluster.packed import unpack_map
 
 FEED = [feed.routes]
 
@@ -554,6 +555,23 @@ def test_entries_are_dropped_oldest_first_and_what_is_said_besides_stays() -> No
         assert outbox.missed == 3 * 11
         assert told[1:] == [b"status", *(b"%010d" % at for at in range(11, 20)), b"end"]
         assert b"missed" in told[0]
+
+    run(talk)
+
+
+def test_messages_about_workers_that_had_no_room_are_counted_and_told_behind_those_that_had() -> None:
+    async def talk() -> None:
+        outbox = Outbox(others=10)
+        for said in (b"first", b"again", b"third", b"more"):
+            outbox.say(said)
+        outbox.close()
+        told = []
+        while (message := await outbox.take()) is not None:
+            told.append(message.data)
+        assert told[:2] == [b"first", b"again"]
+        assert unpack_map(told[2])["state"] == "dropped"
+        assert str(unpack_map(told[2])["text"]).startswith("2 messages")
+        assert len(told) == 3
 
     run(talk)
 

@@ -285,6 +285,12 @@ def test_newest_first_goes_on_downwards() -> None:
     assert told.fresh([8, 7, 6], [2, 3, 4], until=5) == [False, False, True]
 
 
+def test_a_worker_that_tells_of_the_first_moment_there_can_be_ends_nothing() -> None:
+    told = Told(newest_first=True)
+    assert told.fresh([5, -(1 << 63)], [1, 2], until=-(1 << 63)) is None
+    assert told.interrupted() == -(1 << 63)
+
+
 def test_what_is_remembered_of_a_worker_is_bounded_and_nothing_comes_twice_for_it() -> None:
     told = Told(slack=1000, most=100)
     for at in range(50):

@@ -57,10 +57,12 @@ def batch(entries: Iterable[Entry], nodes: tuple[str, ...] = ("node1", "node2"))
 
 
 class Says:
-    """A hub that says what a test wants. `asked`: every question; `whole`: entries by id."""
+    """A hub that says what a test wants. `asked`: every question; `whole`: entries by id; `state` of its worker."""
 
-    def __init__(self, *said: bytes, whole: Mapping[str, object] | None = None, hold: bool = False) -> None:
-        self.said = said
+    def __init__(
+        self, *said: bytes, whole: Mapping[str, object] | None = None, hold: bool = False, state: str = "live"
+    ) -> None:
+        self.said = (messages.status("node1", state), *said)
         self.whole = whole or {}
         self.hold = hold
         self.asked: list[dict[str, Any]] = []
@@ -180,6 +182,12 @@ def test_the_question_is_put_as_it_was_given() -> None:
             "decode_as": {"tcp.port==9000": "redis"},
         }
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["away", "failed", "refused", "asked"])
+def test_an_answer_that_no_worker_gave_is_no_answer(state: str) -> None:
+    with pytest.raises(ReadError, match="no worker has answered"):
+        shown(Says(LAST, state=state))
 
 
 def test_what_is_missing_is_told_and_makes_a_strict_run_fail(capsys: pytest.CaptureFixture[str]) -> None:

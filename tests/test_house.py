@@ -42,8 +42,9 @@ def required(lines: str) -> set[str]:
 def third_party(folder: str, without: tuple[str, ...] = ()) -> set[str]:
     """Distributions that the modules of a folder import; `without` names of modules, or folders."""
     names = set()
-    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {path.name for path in (ROOT / folder).rglob("*")}
-    for path in (path for path in (ROOT / folder).rglob("*.py") if not {*path.relative_to(ROOT).parts} & {*without}):
+    modules = [path for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts]
+    own = {path.stem for path in modules} | {path.parent.name for path in modules}
+    for path in (path for path in modules if not {*path.relative_to(ROOT).parts} & {*without}):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}

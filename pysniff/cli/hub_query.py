@@ -19,7 +19,7 @@ from pysniff.cli.lines import Lines, Row
 from pysniff.cli.output import Output
 from pysniff.cli.terminal import terminal
 from pysniff.entry import Endpoint
-from pysniff.errors import NotFoundError, WriteError
+from pysniff.errors import NotFoundError, ReadError, WriteError
 from pysniff.kfl.times import parse_timestamp
 from pysniff.kfl.values import EvaluationError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 8  # whole entries that are fetched at once; a hub answers 100 requests a second
 _WORTH_TELLING = ("warning", "error")
+_ANSWERED = ("live", "ended")  # states of a worker that has told what it has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ class _Shown:
         self._hub = hub
         self._lines = Lines(self.output, terminal(sys.stdout), 0, 0)
         self._missed = self._gone = self._failed = 0
+        self._answered = False  # by any worker
 
     @property
     def lost(self) -> bool:
@@ -115,12 +117,15 @@ class _Shown:
             async for said in answer:
                 match said:
                     case list():
+                        self._answered |= bool(said)
                         await self._show(said)
                     case Missed(entries):
                         self._missed += entries
                     case Status():
                         self._note(said)
         self.output.flush()
+        if not self._answered:
+            raise ReadError(f"{self._question.url}: no worker has answered", hint="/api/workers says how they are")
 
     def tell(self) -> None:
         """What is not there, on standard error."""
@@ -151,12 +156,13 @@ class _Shown:
         return {**entry, "nodes": list(told.nodes)}
 
     def _note(self, status: Status) -> None:
+        self._answered |= status.state in _ANSWERED
         if status.severity not in _WORTH_TELLING:
             return
         self._failed += 1
         if not self._question.quiet:
             reason = f": {status.text}" if status.text else ""
-            complain(f"{status.node}: {status.state}{reason}" + (f" ({status.hint})" if status.hint else ""))
+            complain(f"{status.node or 'hub'}: {status.state}{reason}" + (f" ({status.hint})" if status.hint else ""))
 
 
 async def _download(question: HubQuestion, hub: HubClient) -> None:

@@ -128,16 +128,21 @@ def query(
         raise OptionError("--newest-first and --follow exclude each other", hint="what follows is always newer")
     text = kfl if kfl is not None else option
     table = decode_as(rules, protocols()) if rules else {}
-    if directory.lower().startswith(("http://", "https://")):
-        _refuse_with_hub({"-o": outputs, "-v": verbosity, "--proto": proto, "--names": names})
-        if write is not None and write.lower().endswith(".pcap"):
-            raise OptionError("a hub gives pcapng", hint="name the file .pcapng")
+    asks_hub = directory.lower().startswith(("http://", "https://"))
+    if not asks_hub and (token_file is not None or tls_ca is not None):
+        raise OptionError("--token-file and --tls-ca are for a hub", hint="give its URL: http://127.0.0.1:8898")
+    if not asks_hub and stream is not None and write is not None:
+        return _write_stream(Path(directory), stream, write)
+    if stream is not None:
+        text = _of_stream(stream, text)
+    if asks_hub:
+        _refuse_with_hub({"-o": outputs, "-v": verbosity, "--proto": proto, "--names": names}, write)
         from pysniff.cli.hub_query import HubQuestion, ask_hub
 
         return ask_hub(
             HubQuestion(
                 url=directory,
-                filter=(text or "") if stream is None else _of_stream(stream, text),
+                filter=text or "",
                 start=start,
                 end=end,
                 newest_first=newest_first,
@@ -153,12 +158,6 @@ def query(
                 tls_ca=tls_ca,
             )
         )
-    if token_file is not None or tls_ca is not None:
-        raise OptionError("--token-file and --tls-ca are for a hub", hint="give its URL: http://127.0.0.1:8898")
-    if stream is not None and write is not None:
-        return _write_stream(Path(directory), stream, write)
-    if stream is not None:
-        text = _of_stream(stream, text)
     options = SniffOptions(
         interfaces=(),
         files=(),
@@ -186,12 +185,14 @@ def query(
     return run(options)
 
 
-def _refuse_with_hub(given: Mapping[str, object]) -> None:
-    """Raise OptionError for the first option that has a value."""
+def _refuse_with_hub(given: Mapping[str, object], write: str | None) -> None:
+    """Raise OptionError for the first option that has a value, and for a file that a hub cannot write."""
     for name, value in given.items():
         if value:
             hint = "--json shows calls whole" if name == "-v" else "ask the node's own store"
             raise OptionError(f"a hub's answer knows no {name}", hint=hint)
+    if write is not None and write.lower().endswith(".pcap"):
+        raise OptionError("a hub gives pcapng", hint="name the file .pcapng")
 
 
 def _of_stream(stream: str, text: str | None) -> str:

@@ -17,6 +17,7 @@ HISTORY = MIB  # bytes that wait before workers are not asked for more
 LIVE = 8 * MIB  # bytes that wait before new entries are dropped
 # Bytes of messages about workers, and of errors, that wait: a thousand nodes may come and go.
 OTHERS = MIB
+_SLOW = "this was too slow to read them"
 
 
 class _Kind(Enum):
@@ -26,20 +27,20 @@ class _Kind(Enum):
 
 
 class Outbox:
-    """`put()` messages, `take()` them one by one. `missed`: entries dropped in all, `others_dropped`: messages."""
+    """`put()` messages, `take()` them one by one. `missed`: entries dropped in all."""
 
     def __init__(self, *, history: int = HISTORY, live: int = LIVE, others: int = OTHERS) -> None:
         self._history, self._live, self._others = history, live, others
         self._waiting: deque[tuple[Message, _Kind]] = deque()
         self._bytes = 0
         self._others_waiting = 0
-        self._untold = 0
+        self._untold = 0  # entries dropped, of which the client has not heard
+        self._unsaid = 0  # and other messages
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._closed = False
         self.missed = 0
-        self.others_dropped = 0
 
     @property
     def waiting(self) -> int:
@@ -57,7 +58,7 @@ class Outbox:
     def say(self, data: bytes, *, vital: bool = False) -> None:
         """Anything else; beyond the bound it is dropped, unless it is vital: one for each question."""
         if self._others_waiting + len(data) > self._others and not vital:
-            self.others_dropped += 1
+            self._unsaid += 1
         elif not self._closed:
             self._others_waiting += len(data)
             self._append(Message(data, 0), _Kind.OTHER)
@@ -68,7 +69,7 @@ class Outbox:
 
     async def take(self) -> Message | None:
         """The next message; None once it is closed and empty."""
-        while not self._waiting and not self._untold:
+        while not (self._waiting or self._untold or self._unsaid):
             if self._closed:
                 return None
             self._filled.clear()
@@ -76,6 +77,10 @@ class Outbox:
         if self._untold:
             count, self._untold = self._untold, 0
             return Message(messages.missed(count, "slow"), 0)
+        if self._unsaid and not self._others_waiting:
+            count, self._unsaid = self._unsaid, 0
+            text = f"{count} messages about workers: {_SLOW}"
+            return Message(messages.status("", "dropped", text, severity="warning"), 0)
         message, kind = self._waiting.popleft()
         self._less(message, kind)
         return message
@@ -83,7 +88,7 @@ class Outbox:
     def clear(self) -> None:
         """Another question was asked: what waits is of no use."""
         self._waiting.clear()
-        self._bytes = self._others_waiting = self._untold = 0
+        self._bytes = self._others_waiting = self._untold = self._unsaid = 0
         self._emptied.set()
 
     def close(self) -> None:

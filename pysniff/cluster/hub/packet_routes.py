@@ -7,7 +7,6 @@ the transfer is broken off, which every client reports.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -16,10 +15,9 @@ from aiohttp import hdrs, web
 from pysniff.cluster.hub.entry_routes import asked_for, entry, node_of
 from pysniff.cluster.hub.gathering import Gathering
 from pysniff.cluster.hub.hub import Hub
-from pysniff.cluster.hub.moments import moment
 from pysniff.cluster.hub.packet_file import PacketFile
 from pysniff.cluster.hub.problems import Refused
-from pysniff.errors import OptionError
+from pysniff.cluster.hub.window import window
 
 # Downloads at a time: each keeps a dissecting process of each worker busy.
 DOWNLOADS = 8
@@ -28,24 +26,16 @@ STALLED = 30.0
 # Until an answer begins, though no worker has a packet yet.
 FIRST = 5.0
 _STATUS = {"notfound": 404, "filter": 400, "option": 400, "unsupported": 400, "busy": 503, "away": 503}
-_ALLOWED = {"filter", "from", "to", "node"}
 
 
 def routes(hub: Hub) -> list[web.RouteDef]:
     downloads = Downloads(hub)
 
     async def pcap(request: web.Request) -> web.StreamResponse:
-        query = request.query
-        if unknown := sorted(set(query) - _ALLOWED):
-            raise OptionError(f"unknown: {unknown[0][:64]!r}", hint=f"there are {', '.join(sorted(_ALLOWED))}")
-        now = time.time_ns()
-        start, end = moment(query.get("from"), "from", now), moment(query.get("to"), "to", now)
-        filter = query.get("filter", "")
-        await hub.filters.compiled(filter)
-        nodes = _connected(hub, query.getall("node", []))
-        comments = _comments(hub, nodes, filter)
-        params = {"filter": filter, "start": start, "end": end}
-        return await downloads.send(request, nodes, params, comments, (), "pysniff.pcapng")
+        asked = await window(request, hub.filters)
+        nodes = _connected(hub, asked.nodes)
+        comments = _comments(hub, nodes, asked.filter)
+        return await downloads.send(request, nodes, asked.params, comments, (), "pysniff.pcapng")
 
     async def of_entry(request: web.Request) -> web.StreamResponse:
         id = request.match_info["id"]

@@ -16,7 +16,7 @@ from pysniff.cluster.hub.bodies import answer, json_body
 from pysniff.cluster.hub.entry_routes import asked_for, node_of
 from pysniff.cluster.hub.hub import Hub
 from pysniff.cluster.hub.problems import Refused
-from pysniff.cluster.replay import RUNS, Busy, Replays
+from pysniff.cluster.replay import RUNS, Replays
 from pysniff.cluster.replay_recording import Assembly, Recording
 from pysniff.cluster.replay_target import Targets
 from pysniff.errors import OptionError, PysniffError
@@ -59,9 +59,6 @@ def routes(hub: Hub) -> list[web.RouteDef]:
                     running.cancel()
                 await asyncio.wait([running], timeout=0.25)
             return answer(running.result())
-        except Busy as error:
-            hub.counts.refuse("queries")
-            raise Refused(503, "busy", error.message, hint=error.hint) from None
         except asyncio.CancelledError:
             raise ConnectionResetError("the client is gone") from None
         finally:

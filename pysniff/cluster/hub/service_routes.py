@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from aiohttp import web
 
@@ -11,37 +10,26 @@ from pysniff.cluster.asked import Back
 from pysniff.cluster.frames import End, Error, Value
 from pysniff.cluster.hub.bodies import answer
 from pysniff.cluster.hub.hub import Hub
-from pysniff.cluster.hub.moments import moment
 from pysniff.cluster.hub.problems import Refused
-from pysniff.errors import OptionError, PysniffError
+from pysniff.cluster.hub.window import window
+from pysniff.errors import PysniffError
 from pysniff.services.merging import Merger
 
 # Until all workers have looked through their stores.
 WAIT = 120.0
 MAPS = 4  # made at a time, in all: 37 MB each
-_ALLOWED = {"filter", "from", "to", "node"}
 
 
 def routes(hub: Hub) -> list[web.RouteDef]:
     room = asyncio.Semaphore(MAPS)
 
     async def services(request: web.Request) -> web.StreamResponse:
-        query = request.query
-        if unknown := sorted(set(query) - _ALLOWED):
-            raise OptionError(f"unknown: {unknown[0][:64]!r}", hint=f"there are {', '.join(sorted(_ALLOWED))}")
-        now = time.time_ns()
-        filter = query.get("filter", "")
-        params: dict[str, object] = {
-            "filter": filter,
-            "start": moment(query.get("from"), "from", now),
-            "end": moment(query.get("to"), "to", now),
-        }
-        await hub.filters.compiled(filter)
+        asked = await window(request, hub.filters)
         if room.locked():
             hub.counts.refuse("queries")
             raise Refused(503, "busy", f"{MAPS} maps are made already", hint="wait until others end")
         async with room:
-            return answer(await _map(hub, params, query.getall("node", [])))
+            return answer(await _map(hub, asked.params, asked.nodes))
 
     return [web.get("/api/services", services)]
 

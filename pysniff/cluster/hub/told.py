@@ -17,6 +17,7 @@ from pysniff.limits import DEFAULT, SECOND
 SLACK = DEFAULT.idle + 10 * SECOND
 # Entries that are remembered, 16 bytes each: where there were more in that time, the new question begins with them.
 MOST = 65_536
+_HIGHEST = (1 << 63) - 1  # of a key: no worker has a call of -2**63, and one that says so ends nothing
 
 _Batch = tuple[int, int, "array[int]", "array[int]"]  # lowest and highest key; keys, fingerprints
 
@@ -54,7 +55,7 @@ class Told:
 
     def fresh(self, times: Sequence[int], fingerprints: Sequence[int], until: int) -> list[bool] | None:
         """Which entries of a batch are new; None: all of them."""
-        keys = times if self._sign > 0 else [-time for time in times]
+        keys = times if self._sign > 0 else [min(-time, _HIGHEST) for time in times]
         fresh = self._compared(keys, fingerprints) if self._due and times else None
         if fresh is None:
             self._keep(keys, fingerprints)
