@@ -287,7 +287,7 @@ def test_fields_that_make_no_sense_are_neither_sent_nor_read(frame: Frame) -> No
         Batch(1, 1, 0, [1], [1], [1 << 32], b"abc"),
         Batch(1, 1, 0, [1], [1], [3], "abc"),  # type: ignore[arg-type]
         Value(1, 1, []),  # type: ignore[arg-type]
-        Value(1, 1, {"a": object()}),
+        Value(1, 1, {"a": {1, 2}}),
         Notice(1, 1, "info", None),  # type: ignore[arg-type]
     ],
     ids=repr,

@@ -192,6 +192,7 @@ async def test_a_text_message_is_no_frame(made: Cluster) -> None:
         (packb(["Hello", VERSION, "hub", "n", "0" * 16, "", {"much": "x" * 70_000}]), "frame"),
         (b"\x91" * MIB, "frame"),
     ],
+    ids=["version 2", "version 0", "role", "Ping", "Ask", "HTTP", "too long", "no end"],
 )
 @talk
 async def test_a_hello_that_does_not_fit_is_told_why(made: Cluster, said: bytes, code: str) -> None:
