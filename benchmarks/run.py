@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import bulk, cluster, half_open, http1, http2, hub, kfl, live, memory, store_capture, store_query
+from benchmarks import bulk, cluster, half_open, http1, http2, hub, kfl, live, memory, page, store_capture, store_query
 from benchmarks.measure import ROOT
 from benchmarks.report import Section, first_line, skipped
 
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[int], Section]] = {
     "store_query": store_query.run,
     "store_capture": store_capture.run,
     "hub": hub.run,
+    "page": page.run,
     "cluster": cluster.run,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

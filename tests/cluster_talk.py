@@ -64,11 +64,15 @@ class Feed:
             self.said.append(said)
 
     async def until(self, happened: Callable[[Feed], object], what: str, deadline: float = DEADLINE) -> Self:
-        """Read until something is true of what came."""
+        """Read until something is true of what came.
+
+        Fails when nothing came for that long, or after ten times as long: a slow machine is slow.
+        """
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(10 * deadline):
                 while not happened(self) and not self.over:
-                    await self.read()
+                    async with asyncio.timeout(deadline):
+                        await self.read()
         except TimeoutError:
             pass
         assert happened(self), f"waited for {what}; {len(self.entries)} entries came, and {self.said[-20:]}"

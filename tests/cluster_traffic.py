@@ -164,12 +164,13 @@ def redis_talk(bed: Bed, place: str, to: str, *commands: str) -> list[bytes]:
 # DNS
 
 
-def dns_server(bed: Bed, programs: Programs, place: str, names: Mapping[str, str]) -> Program:
+def dns_server(bed: Bed, programs: Programs, place: str, names: Mapping[str, str], *options: str) -> Program:
     """dnsmasq that knows these names: of each an address, or several with commas between."""
     words = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file="]
     words += ["--log-facility=-", "--log-queries", "--bind-interfaces", f"--listen-address={bed.address(place)}"]
     words += [
         "--user=root",
+        *options,
         *(f"--host-record={name},{one}" for name, several in names.items() for one in several.split(",")),
     ]
     program = programs.start(f"dnsmasq on {place}", bed.command(place, words))

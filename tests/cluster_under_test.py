@@ -28,6 +28,7 @@ class Cluster:
         self.folder = folder
         self.workers: dict[str, Program] = {}
         self.token = folder / "token"
+        self._hubs: dict[int, Program] = {}  # the last one on each port
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
@@ -62,12 +63,15 @@ class Cluster:
         self, *options: str, nodes: Iterable[str] | None = None, port: int = DOOR, resolver: str | None = None
     ) -> Program:
         """Start a hub; it has said where it listens. `resolver`: the place of its DNS server."""
+        if port in self._hubs and self._hubs[port].running:  # a test that failed has left it
+            self._hubs[port].stop()
         door = f"{self.bed.address(HUB)}:{port}"
         words = ["hub", "--listen", door, "--token-file", str(self.token), *options]
         for node in self.bed.nodes if nodes is None else nodes:
             words += ["--worker", f"{self.bed.address(node)}:{WORKER}"]
         hub = self.program(HUB, "hub", words, resolver)
         hub.wait_for(door)
+        self._hubs[port] = hub
         return hub
 
     def program(self, place: str, name: str, words: Sequence[str], resolver: str | None = None) -> Program:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import NewPage, Pages, build_page, launched
 from hypothesis import settings
 from netns import join, namespaces
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from web_bed import WebBed
 
 # Debian keeps servers where a user's PATH does not look.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -51,6 +57,62 @@ def pair() -> Iterator[tuple[str, str]]:
     with namespaces(2) as (far, near):
         join(far, near, names=("a0", "b0"), addresses=("10.9.0.1/24", "10.9.0.2/24"))
         yield far, near
+
+
+# The page of the hub, and a browser: see browser.py
+
+
+@pytest.fixture(scope="session")
+def built_page() -> None:
+    """The page is built, of the sources as they are."""
+    build_page()
+
+
+@pytest.fixture(scope="module")
+def web(built_page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebBed]:
+    """Two nodes with traffic, their workers, and a hub."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    from web_bed import WebBed
+
+    with WebBed(tmp_path_factory.mktemp("web")) as bed:
+        yield bed
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture
+def pages(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Pages]:
+    """`pages.open()`, and `pages.allow()` for what a test makes go wrong on purpose."""
+    opened = Pages(browser)
+    yield opened
+    opened.close(request.node.name, request.node.stash.get(_FAILED, False))
+
+
+@pytest.fixture
+def new_page(pages: Pages) -> NewPage:
+    return pages.open
+
+
+@pytest.fixture
+def page(pages: Pages) -> Page:
+    """1280x720, light."""
+    return pages.open()
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
 
 
 # CI plays the same examples every time, so that a red run is the change's doing; elsewhere each run tries new ones.

@@ -530,7 +530,7 @@ def test_progress_waits_a_second_and_is_erased() -> None:
     progress.erase()
     assert stream.getvalue() == ""
     now[0] = 2.0
-    progress.entries = 1234
+    progress.count = 1234
     progress(25_000, 100_000)
     assert stream.getvalue() == "\r\x1b[Kread 25 kB of 100 kB, 25 %, 1,234 entries, 6.00 s left"
     progress.make_room()

@@ -229,9 +229,9 @@ def test_it_ends_when_the_worker_does_and_everything_is_written(pair: tuple[str,
         await asyncio.to_thread(send, far, "10.9.0.2", 9, 300)
         await until(lambda: capturing.status().counters["store_waiting"] == 300)
         assert not stored(tmp_path)
-        process = capturing._process
-        assert process is not None and process.stdin is not None
-        process.stdin.close()
+        child = capturing._child
+        assert child is not None
+        child.leave()
         await until(lambda: stored(tmp_path) == 300)
         await capturing.close()
 

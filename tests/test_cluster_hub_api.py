@@ -73,6 +73,23 @@ def test_completion_gets_every_variable() -> None:
     talk(conversation)
 
 
+def test_completion_gets_every_function_with_its_signatures() -> None:
+    async def conversation(hub: Running) -> None:
+        _, told = await hub.get("/api/filter")
+        (row,) = [row for row in told["functions"] if row["name"] == "startsWith"]
+        assert row == {
+            "name": "startsWith",
+            "kind": "method",
+            "of": "string",
+            "takes": ["string"],
+            "gives": "bool",
+            "signature": "string.startsWith(string) -> bool",
+            "meaning": "begins with this text",
+        }
+
+    talk(conversation)
+
+
 @pytest.mark.parametrize("query", ["%00", "%ff%fe", "(" * 5000, "http" * 3000, "%0d%0aSet-Cookie:x", "\\", "q&q=2"])
 def test_a_filter_of_any_characters_gets_an_answer(query: str) -> None:
     async def conversation(hub: Running) -> None:

@@ -62,6 +62,22 @@ def test_packets_of_all_nodes_are_one_file_in_order_of_time() -> None:
     run(talk)
 
 
+def test_all_packets_of_a_connection_come_from_the_node_that_knows_it() -> None:
+    async def talk() -> None:
+        async with Stage(ROUTES, "a", "b") as stage:
+            asking = asyncio.create_task(stage.get("/api/pcap?stream=5f3a9c0012ab34cd&node=a"))
+            a = await stage["a"].asked(what="packets")
+            assert a.params == {"stream": "5f3a9c0012ab34cd"}
+            a.chunk([1, 2], [packet(b"SYN"), packet(b"one")])
+            a.end()
+            response = await asking
+            assert 'filename="5f3a9c0012ab34cd.pcapng"' in response.headers["Content-Disposition"]
+            assert [data for _, data, _, _ in read(await response.read())] == [b"SYN", b"one"]
+            assert not stage["b"].answers("packets")
+
+    run(talk)
+
+
 def test_interfaces_of_a_node_are_told_apart_and_calls_have_comments() -> None:
     async def talk() -> None:
         async with Stage(ROUTES, "a", "b") as stage:
@@ -146,10 +162,16 @@ def test_a_worker_that_stays_away_is_given_up_and_said(monkeypatch: pytest.Monke
         ("/api/pcap?from=yesterday", 400, "option"),
         ("/api/pcap?form=10m", 400, "option"),
         ("/api/pcap?node=zebra", 404, "notfound"),
+        ("/api/pcap?stream=5f3a&node=zebra", 404, "notfound"),
+        ("/api/pcap?stream=5f3a", 400, "option"),
+        ("/api/pcap?stream=5f3a&node=a&node=b", 400, "option"),
+        ("/api/pcap?stream=5f3a&node=a&filter=http", 400, "option"),
+        ("/api/pcap?stream=../x&node=a", 400, "option"),
         (f"/api/entries/z{ID}", 404, "notfound"),
         (f"/api/entries/z{ID}/pcap", 404, "notfound"),
         ("/api/entries/one", 400, "option"),
         (f"/api/entries/{ID}?body_limit=-1", 400, "option"),
+        (f"/api/entries/{ID}?as=exe", 400, "option"),
         ("/api/services?filter=http+%26%26%26", 400, "filter"),
         ("/api/services?until=now", 400, "option"),
     ],
@@ -193,6 +215,34 @@ def test_an_entry_comes_from_the_node_that_its_id_names() -> None:
                 "id": ID, "summary": "GET /cart", "state": "closed", "nodes": ["a"],
             }  # fmt: skip
             assert stage["b"].answers("entry") == []
+
+    run(talk)
+
+
+@pytest.mark.parametrize(("format", "type"), [("curl", "text/plain"), ("har", "application/json")])
+def test_an_entry_in_the_words_of_an_export_is_what_the_worker_wrote(format: str, type: str) -> None:
+    async def talk() -> None:
+        async with Stage(ROUTES, "a") as stage:
+            asking = asyncio.create_task(stage.get(f"/api/entries/{ID}?as={format}&body_limit=0"))
+            a = await stage["a"].asked(what="entry")
+            assert a.params == {"id": ID, "body_limit": 0, "as": format}
+            a.value(bytes="curl http://shop.test/café".encode())
+            a.end()
+            response = await asking
+            assert (response.content_type, response.charset) == (type, "utf-8")
+            assert await response.text() == "curl http://shop.test/café"
+
+    run(talk)
+
+
+def test_an_entry_that_an_export_has_no_place_for_is_refused_with_the_reason() -> None:
+    async def talk() -> None:
+        async with Stage(ROUTES, "a") as stage:
+            asking = asyncio.create_task(stage.get(f"/api/entries/{ID}?as=curl"))
+            a = await stage["a"].asked(what="entry")
+            a.error("option", "curl has no place for it: no HTTP")
+            problem = await (await asking).json()
+            assert (problem["status"], problem["detail"]) == (400, "a: curl has no place for it: no HTTP")
 
     run(talk)
 

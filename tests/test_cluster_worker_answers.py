@@ -23,7 +23,8 @@ from pysniff.cluster.worker import packets
 from pysniff.cluster.worker.params import Params
 from pysniff.cluster.worker.questions import question
 from pysniff.errors import FilterError, OptionError
-from pysniff.limits import SECOND
+from pysniff.export.one import exported
+from pysniff.limits import MIB, SECOND
 from pysniff.packet import Packet
 from pysniff.store import Store
 
@@ -108,11 +109,13 @@ def test_an_entry_in_full_its_packets_and_what_to_send_again(store: Path) -> Non
                 await worker.ask("packets", stream=entry.stream),
                 await worker.ask("replay", id=entry.id),
                 await worker.ask("replay", stream=entry.id),
+                await worker.ask("entry", id=entry.id, **{"as": "curl"}),
             ]
 
-    whole, short, carrying, stream, replay, conversation = asyncio.run(talk())
+    whole, short, carrying, stream, replay, conversation, curl = asyncio.run(talk())
     assert isinstance(whole[0], Value) and whole[0].value == entry.to_dict()
     assert isinstance(short[0], Value) and short[0].value == entry.to_dict(10)
+    assert isinstance(curl[0], Value) and curl[0].value == {"bytes": exported(entry, "curl", MIB)}
     assert list(packets_of(carrying)) == Store(store).packets(entry.id)
     assert list(packets_of(stream)) == list(Store(store).stream(entry.id))
     assert len(replay) >= 2 and len(conversation) >= len(replay)
@@ -168,6 +171,7 @@ def test_what_cannot_be_answered_is_an_error_that_says_why(store: Path) -> None:
         ("query", {"nodes": []}, "option", "no such parameter"),
         ("entry", {"id": "local.0123456789abcdef.00000000"}, "notfound", "no such entry"),
         ("entry", {"id": "../../etc/passwd"}, "notfound", "no id"),
+        ("entry", {"id": "a", "as": "x" * 33}, "option", "as: not text"),
         ("packets", {"stream": "0123456789abcdef"}, "notfound", "no such connection"),
         ("packets", {"id": "a", "filter": "http"}, "option", "exclude each other"),
         ("replay", {}, "option", "an id or a stream"),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-import sys
 from pathlib import Path
 
 import click
 
 from pysniff.cli.errors import FINE, complain
-from pysniff.cli.peers import File, own_token, quiet_option, teller, tls_options, token_option
+from pysniff.cli.peers import File, hub_token, quiet_option, teller, tls_options, token_option, where
 from pysniff.cluster.node_name import machine
-from pysniff.errors import FileError, OptionError
+from pysniff.errors import OptionError
 
 PORT = 8898
 WORKER_PORT = 8897
@@ -82,7 +81,7 @@ def hub(
     if verbose and quiet:
         raise OptionError("-v and -q exclude each other", hint="give one of them")
     host, port = endpoint(listen, PORT)
-    token, source = _token(token_file, host)
+    token, source = hub_token(token_file, host)
     options = HubOptions(
         name=name or machine(),
         listen=(host, port),
@@ -100,26 +99,5 @@ def hub(
         tell_more=teller(not verbose),
     )
     welcome = teller(quiet)
-    serve(options, lambda url: welcome(_where(url, token, source)), complain)
+    serve(options, lambda url: welcome(where("hub", url, token, source)), complain)
     return FINE
-
-
-def _token(file: Path | None, host: str) -> tuple[str | None, str]:
-    """The token and where it is; None where this machine alone is served and nothing can be kept."""
-    from pysniff.cluster.access import is_loopback
-
-    try:
-        return own_token(file)
-    except FileError:
-        if file is None and is_loopback(host):
-            return None, ""
-        raise
-
-
-def _where(url: str, token: str | None, source: str) -> str:
-    """Where the hub is. The token is shown to a person at a terminal, and stands in no log."""
-    if token is None:
-        return f"hub at {url} (for this machine alone)"
-    if sys.stderr.isatty():
-        return f"hub at {url}?token={token} (the token is in {source})"
-    return f"hub at {url} (sign in with {url}?token=..., the token is in {source})"

@@ -35,6 +35,14 @@ class QueryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """Where --web serves, None for where it does unless told, and whether a browser is opened."""
+
+    listen: str | None
+    browser: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SniffOptions:
     """Everything `pysniff sniff` was asked for."""
 
@@ -61,6 +69,7 @@ class SniffOptions:
     query: QueryOptions | None = None
     names: str | None = None
     netns: tuple[str, ...] = ()
+    web: Web | None = None
 
     @property
     def shows(self) -> bool:
@@ -73,6 +82,12 @@ class SniffOptions:
         if self.query is not None:
             return self.follow
         return not self.files or self.follow or "-" in self.files
+
+
+def room_for(options: SniffOptions) -> int:
+    """Bytes of a store that holds what is read; of what has no end, the usual."""
+    sizes = [Path(name).stat().st_size for name in options.files if Path(name).is_file()]
+    return max(options.storage_limit, 64 * sum(sizes))  # files may be compressed
 
 
 def check(options: SniffOptions) -> None:
@@ -89,7 +104,7 @@ def check(options: SniffOptions) -> None:
         raise OptionError("standard input can be read once", hint="give -r - once")
     if options.write == "-" and options.json:
         raise OptionError("-w - and --json both write to standard output", hint="write the packets to a file")
-    if options.store is None and (options.store_all or options.storage_limit != STORAGE_LIMIT):
+    if options.store is None and options.web is None and (options.store_all or options.storage_limit != STORAGE_LIMIT):
         option = "--store-all" if options.store_all else "--storage-limit"
         raise OptionError(f"{option} needs a store", hint="name its directory with --store")
     if options.store is not None and options.write == "-" and not options.files:

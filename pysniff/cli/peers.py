@@ -1,9 +1,11 @@
-"""What `pysniff worker` and `pysniff hub` share: options of tokens and TLS, lines for people, and how they end."""
+"""What `pysniff worker`, `pysniff hub` and `pysniff --web` share: options of tokens and TLS, lines for people, and how
+they end."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from pysniff.cli.errors import complain
+from pysniff.errors import FileError
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,13 +69,36 @@ def own_token(file: Path | None) -> tuple[str, str]:
     return kept_token(kept), str(kept)
 
 
+def hub_token(file: Path | None, host: str) -> tuple[str | None, str]:
+    """The token of a hub that listens on `host`, and where it is; None where this machine alone is served and nothing
+    can be kept."""
+    from pysniff.cluster.access import is_loopback
+
+    try:
+        return own_token(file)
+    except FileError:
+        if file is None and is_loopback(host):
+            return None, ""
+        raise
+
+
+def where(what: str, url: str, token: str | None, source: str, place: str = "") -> str:
+    """Where something is, and `place` behind its address. The token is shown to a person at a terminal, and stands in
+    no log."""
+    if token is None:
+        return f"{what} at {url}{place} (for this machine alone)"
+    if sys.stderr.isatty():
+        return f"{what} at {url}?token={token}{place} (the token is in {source})"
+    return f"{what} at {url}{place} (sign in with {url}?token=..., the token is in {source})"
+
+
 def teller(quiet: bool) -> Callable[[str], None]:
     """Where lines for people go."""
     return _nothing if quiet else complain
 
 
-def ending() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM; a second one ends at once. In a running loop."""
+def ending(*more: signal.Signals) -> asyncio.Event:
+    """Set by SIGINT, SIGTERM or one of these; a second one ends at once. In a running loop."""
     import asyncio
 
     ended = asyncio.Event()
@@ -82,7 +108,7 @@ def ending() -> asyncio.Event:
         ended.set()
         loop.remove_signal_handler(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, *more):
         loop.add_signal_handler(number, end, number)
     return ended
 

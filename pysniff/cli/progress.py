@@ -16,11 +16,17 @@ ERASE = "\r\x1b[K"  # to the first column, erase to the end of the line (ECMA-48
 class Progress:
     """Takes bytes read and bytes in all (None where nobody knows, as from a pipe).
 
-    `shared`: entries are printed on the same terminal.
+    `shared`: entries are printed on the same terminal. `what`: is counted meanwhile, in `count`.
     """
 
     def __init__(
-        self, stream: IO[str], *, enabled: bool, shared: bool = False, clock: Callable[[], float] = monotonic
+        self,
+        stream: IO[str],
+        *,
+        enabled: bool,
+        shared: bool = False,
+        what: str = "entries",
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._stream = stream
         self._enabled = enabled
@@ -29,7 +35,8 @@ class Progress:
         self._start = clock()
         self._next = self._start + PATIENCE
         self._shown = False
-        self.entries = 0
+        self._what = what
+        self.count = 0
 
     def __call__(self, done: int, total: int | None) -> None:
         if not self._enabled:
@@ -47,7 +54,7 @@ class Progress:
         if total:
             part = min(1.0, done / total)
             words = [f"read {size(done)} of {size(total)}", f"{100 * part:.0f} %"]
-        words.append(f"{self.entries:,} entries")
+        words.append(f"{self.count:,} {self._what}")
         if total and 0 < done < total:
             left = seconds * (total - done) / done
             words.append(f"{duration(int(left * 1e6)) if left < 60 else duration(round(left) * 1_000_000)} left")

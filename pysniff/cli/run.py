@@ -17,6 +17,7 @@ from pysniff.cli.export import needs_packets, open_exports, to_stdout
 from pysniff.cli.feel import Notices, QuietHint, listening
 from pysniff.cli.json_lines import JsonLines
 from pysniff.cli.lines import Lines
+from pysniff.cli.options import room_for
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
 from pysniff.cli.recorded import Recorded
@@ -39,7 +40,7 @@ def run(options: SniffOptions) -> int:
         raise WriteError("standard output is closed", hint="redirect it to /dev/null")
     if needs_packets(options.outputs) and options.store is None:
         with TemporaryDirectory(prefix="pysniff-") as directory:
-            return run(replace(options, store=directory, storage_limit=_room_for(options)))
+            return run(replace(options, store=directory, storage_limit=room_for(options)))
     sink = open_sink(options)
     exports = open_exports(options.outputs, options.body_limit, sink)
     live_store = options.store is not None and options.query is None and not options.files
@@ -102,12 +103,6 @@ def _open(options: SniffOptions, packets: Taker | None, progress: Progress) -> E
     return source.open_source(options, packets, progress)
 
 
-def _room_for(options: SniffOptions) -> int:
-    """Bytes of a store that holds what is read; of what has no end, the usual."""
-    sizes = [Path(name).stat().st_size for name in options.files if Path(name).is_file()]
-    return max(options.storage_limit, 64 * sum(sizes))  # files may be compressed
-
-
 def _recorded(options: SniffOptions) -> int:
     """--store with nothing to show."""
     writer = open_writer(options.write)
@@ -131,7 +126,7 @@ def pump(batches: Iterable[list[Entry]], sink: Sink, count: int | None, progress
         if budget is not None:
             batch = budget.take(batch)
         if batch:
-            progress.entries += len(batch)
+            progress.count += len(batch)
             progress.make_room()
             sink.show(released(batch))
         if budget is not None and not budget.left:

@@ -15,9 +15,14 @@ DESCRIPTORS = 4_096  # 1,000 connections of clients, as many workers, and room
 
 def serve(options: HubOptions, started: Callable[[str], None], tell: Callable[[str], None]) -> None:
     """Until SIGINT or SIGTERM; a second one ends at once. `started` is told the URL, `tell` what libraries say."""
+    prepare(tell)
+    asyncio.run(_until_signal(options, started))
+
+
+def prepare(tell: Callable[[str], None]) -> None:
+    """Have this process be able to serve many; `tell` gets what libraries say, a line each."""
     _allow_descriptors()
     logging.basicConfig(handlers=[OneLine(tell)], level=logging.ERROR)
-    asyncio.run(_until_signal(options, started))
 
 
 def _allow_descriptors() -> None:

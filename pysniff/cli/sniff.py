@@ -8,9 +8,19 @@ import click
 
 from pysniff.cli.display_filter import display_filter, hint_for_capture
 from pysniff.cli.export import Outputs, check_outputs, output_option
-from pysniff.cli.options import STORAGE_LIMIT, Seconds, Size, SniffOptions, capture_filter, check, decode_as, protocols
+from pysniff.cli.options import (
+    STORAGE_LIMIT,
+    Seconds,
+    Size,
+    SniffOptions,
+    Web,
+    capture_filter,
+    check,
+    decode_as,
+    protocols,
+)
 from pysniff.cli.showing import count_option, dissection_options, look_options
-from pysniff.errors import FilterError
+from pysniff.errors import FilterError, OptionError
 
 EXAMPLES = """\b
 Examples:
@@ -25,6 +35,8 @@ Examples:
   tcpdump -w - | pysniff -r -            packets from standard input
   pysniff -i lo -q -w calls.pcapng       raw packets into a file
   pysniff -r shop.pcap -o har shop.har   calls into a file that browsers open
+  pysniff --web                          every interface, on a page in the browser
+  pysniff -r shop.pcap --web             a file, on the same page
 """
 
 
@@ -78,6 +90,13 @@ Examples:
 @click.option(
     "--store-all", is_flag=True, help="Store what nobody recognises beyond its first 64 KiB a direction, too."
 )
+@click.option("--web", is_flag=True, help="Show the calls on a page, served on this machine, and open a browser.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Serve the page of --web here; 127.0.0.1:8898 unless told. Beyond this machine it wants the token.",
+)
+@click.option("--no-browser", is_flag=True, help="Open no browser with --web.")
 @click.option("--report-to", type=int, hidden=True)
 @look_options
 @click.option("-q", "--quiet", is_flag=True, help="Show no entries, progress or hints.")
@@ -103,6 +122,9 @@ def sniff(
     store: str | None,
     storage_limit: int,
     store_all: bool,
+    web: bool,
+    listen: str | None,
+    no_browser: bool,
     report_to: int | None,
     as_json: bool,
     verbosity: int,
@@ -148,15 +170,26 @@ def sniff(
         store_all=store_all,
         netns=netns,
         report_to=report_to,
+        web=Web(listen=listen, browser=not no_browser) if web else None,
     )
+    if not web and (listen is not None or no_browser):
+        raise OptionError(f"{'--listen' if listen is not None else '--no-browser'} is for --web", hint="add --web")
     check(options)
     check_outputs(outputs, reads=files, write=write, as_json=as_json)
-    from pysniff.cli.run import run
-
     try:
-        return run(options)
+        return _run(options)
     except FilterError as error:
         raise FilterError(error.message, hint=_meant(options.bpf, words) or error.hint) from None
+
+
+def _run(options: SniffOptions) -> int:
+    if options.web is not None:
+        from pysniff.cli.web import show
+
+        return show(options, options.web)
+    from pysniff.cli.run import run
+
+    return run(options)
 
 
 def _meant(bpf: str, words: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from pysniff.kfl.variables import schema
 if TYPE_CHECKING:
     from pysniff.kfl.filter import Filter
     from pysniff.kfl.schema import Variable
+    from pysniff.kfl.words import Word
 
 
 def record(compiled: Filter, explanation: Explanation | None = None) -> dict[str, Any]:
@@ -33,6 +34,10 @@ def record(compiled: Filter, explanation: Explanation | None = None) -> dict[str
 def row(variable: Variable) -> dict[str, str]:
     name, kind, meaning, section, _ = variable
     return {"name": name, "type": str(kind), "meaning": meaning, "section": section}
+
+
+def word_row(word: Word) -> dict[str, Any]:
+    return word._asdict() | {"takes": list(word.takes)}
 
 
 def used(compiled: Filter) -> list[Variable]:

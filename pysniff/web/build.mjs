@@ -1,10 +1,10 @@
-// Builds the page into static/: one script, one style sheet, the icon, and the document that names them.
+// Builds the page into static/: a script and its later parts, one style sheet, the icon, and the document that names them.
 //
 //   node build.mjs           for packages: minified
 //   node build.mjs --watch   while working on the page
 //   node build.mjs --test    runs the tests of tests/web/
 import { spawnSync } from "node:child_process";
-import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,9 @@ const page = (outdir, minify) => ({
   ...shared,
   entryPoints: ["src/page.tsx"],
   outdir,
+  splitting: true,
   entryNames: "[name]-[hash]",
+  chunkNames: "chunk-[hash]",
   minify,
   sourcemap: minify ? false : "linked",
   metafile: true,
@@ -43,6 +45,7 @@ async function build() {
   const before = `${made}-before`;
   try {
     await document(made, (await esbuild.build(page(made, true))).metafile);
+    await chmod(made, 0o755); // mkdtemp() makes what its owner alone may read
     await rename(built, before).catch((error) => {
       if (error.code !== "ENOENT") throw error;
     });

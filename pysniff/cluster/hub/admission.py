@@ -25,6 +25,7 @@ from pysniff.cluster.hub.signin import Cookies
 # Without a token: the page, which holds nothing, and what a cluster's probes ask, which get no details.
 LINK: Final = "/api/link"
 OPEN: Final = frozenset({"/", "/healthz", "/readyz"})
+PAGE_FILES: Final = "/static/{name}"
 SIGNED_IN: Final = web.RequestKey("signed_in", bool)
 
 # A proxy on this machine would make everybody a neighbour.
@@ -67,7 +68,7 @@ class Admission:
         self._well_formed(request)
         self._from_our_pages(request)
         signed_in = self._signed_in(request)
-        if not signed_in and request.path not in OPEN:
+        if not signed_in and not _is_open(request):
             raise self._refused(401, "token", "the token is missing", _SIGN_IN, {hdrs.WWW_AUTHENTICATE: "Bearer"})
         request[SIGNED_IN] = signed_in
         return await handler(request)
@@ -147,6 +148,12 @@ class Admission:
     ) -> Refused:
         self._counts.refuse(reason)
         return Refused(status, reason, message, hint=hint, headers=headers)
+
+
+def _is_open(request: web.Request) -> bool:
+    """By the handler that it comes to: a path can be written in many ways."""
+    resource = request.match_info.route.resource
+    return request.path in OPEN or (resource is not None and resource.canonical == PAGE_FILES)
 
 
 def caller(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""`/api/entries/{id}`: one call in full, from the node that its id begins with."""
+"""`/api/entries/{id}`: one call in full, or in the words of an export format, from the node that its id begins with."""
 
 from __future__ import annotations
 
@@ -16,27 +16,41 @@ from pysniff.limits import MIB
 # Until a worker has found and dissected one call: its conversation may be most of a store.
 WAIT = 60.0
 LARGEST_BODY = 2 * MIB  # bytes of each body that one message carries
+# What `as` may say; never a type that a browser would run.
+_TYPES = {"curl": "text/plain", "har": "application/json"}
 _ID = re.compile(r"(.{1,128})\.[0-9a-f]{16}\.s?[0-9a-f]{1,16}", re.ASCII)
 _STATUS = {"notfound": 404, "gone": 404, "away": 404, "option": 400, "unsupported": 400, "late": 504, "busy": 503}
 
 
 def routes(hub: Hub) -> list[web.RouteDef]:
     async def one(request: web.Request) -> web.StreamResponse:
-        id = request.match_info["id"]
-        return answer(await entry(hub, id, _body_limit(request.query.get("body_limit"))))
+        id, limit = request.match_info["id"], _body_limit(request.query.get("body_limit"))
+        format = request.query.get("as", "")
+        if not format:
+            return answer(await entry(hub, id, limit))
+        if format not in _TYPES:
+            raise OptionError(f"as: {format[:32]!r} is no format", hint=f"there are {', '.join(_TYPES)}")
+        found = await _asked(hub, id, {"body_limit": limit, "as": format})
+        written = found.get("bytes")
+        if not isinstance(written, bytes):
+            raise Refused(502, "internal", f"{node_of(id)}: it answered with something else", hint="update the worker")
+        return web.Response(body=written, content_type=_TYPES[format], charset="utf-8")
 
     return [web.get("/api/entries/{id}", one)]
 
 
 async def entry(hub: Hub, id: str, body_limit: int) -> dict[str, object]:
     """The entry as JSON types, with `nodes`; raise Refused, 404 where it is gone or its node is away."""
+    return await _asked(hub, id, {"body_limit": body_limit}) | {"nodes": [node_of(id)]}
+
+
+async def _asked(hub: Hub, id: str, params: dict[str, object]) -> dict[str, object]:
     node = node_of(id)
     asked_for(hub, node)
     try:
-        found = await single.value(hub.workers, node, "entry", {"id": id, "body_limit": body_limit}, WAIT)
+        return await single.value(hub.workers, node, "entry", {"id": id, **params}, WAIT)
     except single.NoAnswer as error:
         raise Refused(_STATUS.get(error.code, 502), error.code, f"{node}: {error.message}", hint=error.hint) from None
-    return found | {"nodes": [node]}
 
 
 def node_of(id: str) -> str:

@@ -21,6 +21,14 @@ class Status(NamedTuple):
     def capturing(self) -> bool:
         return self.figures.get("capturing") is True
 
+    @property
+    def finished(self) -> str:
+        """What of a worker that captures nothing is served, a finished capture or one that is being read; else ""."""
+        capture = self.figures.get("capture")
+        if not isinstance(capture, dict) or capture.get("state") not in ("reading", "finished"):
+            return ""
+        return f"{capture['state']}: {capture.get('reason')}"
+
 
 class Figures:
     """Those of every worker that is known; `clock` gives seconds."""

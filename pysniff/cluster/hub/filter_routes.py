@@ -11,7 +11,7 @@ def routes(hub: Hub) -> list[web.RouteDef]:
     async def filter(request: web.Request) -> web.StreamResponse:
         text = request.query.get("q")
         if text is None:
-            return web.json_response({"variables": await hub.filters.variables()})
+            return web.json_response(await hub.filters.language())
         return web.json_response(await hub.filters.explained(text))
 
     return [web.get("/api/filter", filter)]

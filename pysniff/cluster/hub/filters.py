@@ -34,9 +34,9 @@ class Filters:
         """What it means, as pysniff/kfl/record.py says; raise FilterError that points at the column."""
         return await self._run(_explained, text)
 
-    async def variables(self) -> list[dict[str, str]]:
-        """Every variable that a filter may name."""
-        return await self._run(_variables)
+    async def language(self) -> dict[str, object]:
+        """Every variable that a filter may name, and every function, method, operator and macro."""
+        return await self._run(_language)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -52,8 +52,9 @@ def _explained(text: str) -> dict[str, object]:
     return record(compile(text))
 
 
-def _variables() -> list[dict[str, str]]:
-    from pysniff.kfl.record import row
+def _language() -> dict[str, object]:
+    from pysniff.kfl.record import row, word_row
     from pysniff.kfl.variables import schema
+    from pysniff.kfl.words import words
 
-    return [row(variable) for variable in schema()]
+    return {"variables": [row(one) for one in schema()], "functions": [word_row(one) for one in words()]}

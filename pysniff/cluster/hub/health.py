@@ -1,4 +1,5 @@
-"""`/healthz`: the hub is alive. `/readyz`: at least one worker is connected and captures.
+"""`/healthz`: the hub is alive. `/readyz`: at least one worker is connected and captures, or serves a capture that is
+finished.
 
 Probes ask without a token and get no details; who is signed in gets them.
 """
@@ -19,9 +20,11 @@ def routes(hub: Hub) -> list[web.RouteDef]:
 
     async def readyz(request: web.Request) -> web.StreamResponse:
         found = await hub.figures.all()
-        rows = []
+        rows, ready = [], False
         for name, (worker, status) in found.items():
-            reason = worker.reason or status.error or ("" if status.capturing else "not capturing")
+            finished = status.finished
+            reason = worker.reason or status.error or ("" if status.capturing else finished or "not capturing")
+            ready |= worker.state == "connected" and (status.capturing or bool(finished))
             rows.append(
                 {
                     "node": name,
@@ -30,7 +33,6 @@ def routes(hub: Hub) -> list[web.RouteDef]:
                     "reason": reason,
                 }
             )
-        ready = any(row["capturing"] for row in rows)
         body: dict[str, object] = {
             "alive": True,
             "ready": ready,

@@ -7,6 +7,7 @@ the transfer is broken off, which every client reports.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from pysniff.cluster.hub.hub import Hub
 from pysniff.cluster.hub.packet_file import PacketFile
 from pysniff.cluster.hub.problems import Refused
 from pysniff.cluster.hub.window import window
+from pysniff.errors import OptionError
 
 # Downloads at a time: each keeps a dissecting process of each worker busy.
 DOWNLOADS = 8
@@ -25,6 +27,7 @@ DOWNLOADS = 8
 STALLED = 30.0
 # Until an answer begins, though no worker has a packet yet.
 FIRST = 5.0
+_STREAM = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _STATUS = {"notfound": 404, "filter": 400, "option": 400, "unsupported": 400, "busy": 503, "away": 503}
 
 
@@ -32,6 +35,11 @@ def routes(hub: Hub) -> list[web.RouteDef]:
     downloads = Downloads(hub)
 
     async def pcap(request: web.Request) -> web.StreamResponse:
+        if "stream" in request.query:
+            node, stream = _connection(request)
+            asked_for(hub, node)
+            comments = [f"every packet of connection {stream} on {node}"]
+            return await downloads.send(request, [node], {"stream": stream}, comments, (), f"{stream}.pcapng")
         asked = await window(request, hub.filters)
         nodes = _connected(hub, asked.nodes)
         comments = _comments(hub, nodes, asked.filter)
@@ -90,6 +98,17 @@ class Downloads:
         finally:
             self._open -= 1
             await gathering.close()
+
+
+def _connection(request: web.Request) -> tuple[str, str]:
+    """Node and stream of a request for all of a connection; raise OptionError."""
+    query = request.query
+    nodes, streams = query.getall("node", []), query.getall("stream")
+    if len(nodes) != 1 or len(streams) != 1 or set(query) != {"stream", "node"}:
+        raise OptionError("a stream goes with its node alone", hint="give stream=... and node=... as a call has them")
+    if _STREAM.fullmatch(streams[0]) is None:
+        raise OptionError(f"no stream is called {streams[0][:64]!r}", hint="give the `stream` of a call")
+    return nodes[0], streams[0]
 
 
 def _response(file_name: str) -> web.StreamResponse:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pysniff import __version__
 from pysniff.cluster import access as tls
@@ -47,8 +49,29 @@ class HubOptions:
     replay_targets: tuple[Address, ...] = ()
 
 
+class Served(NamedTuple):
+    """A hub that serves: its address as a URL, those that it listens on, and its workers."""
+
+    url: str
+    addresses: tuple[Address, ...]
+    workers: Workers
+
+
 async def run(options: HubOptions, started: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve until `stop`; `started` is told the hub's address as a URL. Raises OptionError and FileError."""
+    async with running(options) as hub:
+        hub.workers.on_change.append(Arrivals(hub.workers, options.tell).changed)
+        started(hub.url)
+        for host, port in options.workers:
+            hub.workers.dial(host, port)
+        for name, port in options.workers_dns:
+            hub.workers.dial_dns(name, port)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def running(options: HubOptions) -> AsyncIterator[Served]:
+    """Serve while the block runs, and dial nobody. Raises OptionError and FileError."""
     serve, dial = _tls(options)
     access = Access(options.token, serve, dial)
     link = Access(options.worker_token, serve, dial)
@@ -57,17 +80,12 @@ async def run(options: HubOptions, started: Callable[[str], None], stop: asyncio
     listeners = bound(*options.listen)
     workers = Workers(new_hello("hub", options.name, f"pysniff {__version__}"), link)
     hub = new_hub(workers, replay_targets=options.replay_targets, tell=options.tell, tell_more=options.tell_more)
-    workers.on_change.append(Arrivals(workers, options.tell).changed)
     workers.on_unresolved.append(lambda name, why: options.tell(f"workers of {name}: {why}; DNS is asked again"))
     async with serving(hub, listeners, access, link=link, allowed_hosts=names) as server:
         own_traffic = OwnTraffic(workers, server.addresses)
         hub.closing.append(own_traffic.close)
-        started(_url(*server.addresses[0], secure=serve is not None))
-        for host, port in options.workers:
-            workers.dial(host, port)
-        for name, port in options.workers_dns:
-            workers.dial_dns(name, port)
-        await stop.wait()
+        url = _url(*server.addresses[0], secure=serve is not None)
+        yield Served(url, tuple(server.addresses), workers)
 
 
 class Arrivals:

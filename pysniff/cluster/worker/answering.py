@@ -17,6 +17,7 @@ from pysniff.cluster.worker.questions import LONGEST_FILTER, question, window
 from pysniff.cluster.worker.telling import Batches, Telling
 from pysniff.entry import Entry
 from pysniff.errors import OptionError
+from pysniff.export.one import exported
 from pysniff.kfl.variables import compile
 from pysniff.limits import DEFAULT, MIB
 from pysniff.names import NOTHING
@@ -28,6 +29,7 @@ from pysniff.store.question import Question
 
 # Characters of an id; bytes shown of each body: both, in Base64, fit one frame.
 LONGEST_ID, LARGEST_BODY = 256, 2 * MIB
+LONGEST_FORMAT = 32
 # Names that one value tells, and that are told with the packets of one question, 100 bytes each.
 NAMES, MOST_NAMES = 500, 65_536
 # Link types a capture filter is tried with: Ethernet and raw IP, which every interface here is one of, or like.
@@ -91,11 +93,12 @@ class Answering:
     def _entry(self, params: Params) -> None:
         id = params.text("id", LONGEST_ID)
         limit = params.whole("body_limit", 0, LARGEST_BODY)
+        format = params.text("as", LONGEST_FORMAT)
         params.done()
         limit = MIB if limit is None else limit
         entry = self._store.entry(id, names=self._names, limits=replace(DEFAULT, body_bytes=max(limit, MIB)))
         try:
-            self._tell.value(entry.to_dict(limit))
+            self._tell.value({"bytes": exported(entry, format, limit)} if format else entry.to_dict(limit))
         except FrameError:
             raise Unsupported(
                 f"{id}: with {limit} bytes of each body it does not fit a message", hint="ask for a smaller body_limit"

@@ -8,46 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
-import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pysniff import errors
 from pysniff.capture.exclusion import Endpoint
-from pysniff.cluster.worker.capturing_words import NOTICES, CaptureSettings, Report, line_of, report_of
+from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
+from pysniff.cluster.worker.child import Child, Noting, failure_in, words_for
 from pysniff.errors import CaptureError, FilterError, PysniffError
-from pysniff.limits import MIB
 
-# A line of the child; what it reports is bounded by itself far below.
-_LINE = MIB
 # Seconds: until a child that says nothing is taken for dead, and until one that was told to end is killed.
 _SILENCE, _PATIENCE = 30.0, 10.0
 # Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
 _FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
 
-State = Literal["starting", "capturing", "restarting", "closed"]
+# Of a capture; of files that are read in its place (reading.py).
+State = Literal["starting", "capturing", "restarting", "closed", "reading", "finished"]
 
 
 class CaptureStatus(NamedTuple):
     """A snapshot, of the last report (twice a second) and of the handle.
 
-    `reason`: why it is not capturing. `interfaces`: captured now, those of other namespaces as namespace/interface.
+    `reason`: why it is not capturing; `hint`: the way out, where one is known.
+    `interfaces`: captured now, those of other namespaces as namespace/interface.
     `absent`: asked for and waited for. `counters`: Ledger counters by name, over all children of this handle.
     `unaccounted`: packets of which nobody knows what became, since the child that had them was killed.
     `excluded`: what of the cluster's own traffic the kernel filters away, uncounted, as host:port.
     `segment`, `store_bytes`: the number of the one that is written now, and what the store takes on disk.
-    `since_ns`: when this child began to capture; 0 before.
+    `since_ns`: when this child began to capture; 0 before. `files`, `bytes_read`, `bytes_in_all`: what is read in place
+    of a capture, how far, and how much it is, 0 where nobody knows.
     """
 
     state: State
     reason: str
+    hint: str
     pid: int
     since_ns: int
     restarts: int
@@ -58,26 +54,26 @@ class CaptureStatus(NamedTuple):
     excluded: tuple[str, ...]
     segment: int
     store_bytes: int
+    files: tuple[str, ...] = ()
+    bytes_read: int = 0
+    bytes_in_all: int = 0
 
 
-class Capturing:
+class Capturing(Noting):
     """`await start()`, then configure(), exclude() and status() as needed, and `await close()`.
 
-    `settings`: those in force. `notices`: the last ones, (number, text) with numbers from 1 on, bounded.
-    `on_notice`: called with each new text, in the event loop. For one event loop.
+    `settings`: those in force. For one event loop.
     """
 
     def __init__(self, directory: Path, settings: CaptureSettings, *, keep_all: bool = False) -> None:
+        super().__init__()
         self.settings = settings
-        self.notices: deque[tuple[int, str]] = deque(maxlen=NOTICES)
-        self.on_notice: list[Callable[[str], None]] = []
         self._directory = directory
         self._keep_all = keep_all
         self._excluded: tuple[Endpoint, ...] = ()
-        self._noted = 0
         self._state: State = "starting"
         self._reason = ""
-        self._process: Process | None = None
+        self._child: Child | None = None
         self._report = Report()
         self._before: dict[str, int] = {}  # counters of children that are gone
         self._unaccounted = 0
@@ -138,7 +134,8 @@ class Capturing:
         return CaptureStatus(
             self._state,
             self._reason,
-            self._process.pid if self._process is not None else 0,
+            self._failure.hint if self._failure is not None else "",
+            self._child.pid if self._child is not None else 0,
             self._since_ns,
             self._restarts,
             report.interfaces,
@@ -153,13 +150,15 @@ class Capturing:
     async def close(self) -> None:
         """End the capture; what was captured is in the store. Again does nothing."""
         self._ending.set()
-        running, process = self._running, self._process
+        running, child = self._running, self._child
         if running is not None:
-            if process is not None and process.stdin is not None:
-                process.stdin.close()  # it writes what it has, and ends
+            if child is not None and self._state == "capturing":
+                child.leave()
+            elif child is not None:
+                child.kill()  # it has captured nothing
             done, _ = await asyncio.wait([running], timeout=_PATIENCE)
-            if not done and process is not None:
-                process.kill()
+            if not done and child is not None:
+                child.kill()
             await asyncio.wait([running])
             self._running = None
         self._state = "closed"
@@ -174,14 +173,14 @@ class Capturing:
             if self._ending.is_set():
                 self._reason = "it was closed"
             if self._ready is not None and not self._ready.done():
-                self._ready.set_exception(self._failure or CaptureError(self._reason))
+                self._ready.set_exception(self._failure or CaptureError(f"no capture began: {self._reason}"))
                 return
             if self._ending.is_set():
                 return
             if time.monotonic() - began > _LASTED:
                 pause = _FIRST_PAUSE
             self._state = "restarting"
-            self._note(f"the process that captures ended: {self._reason}; another begins")
+            self.note(f"the process that captures ended: {self._reason}; another begins")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause * random.uniform(0.75, 1.25))
                 return
@@ -190,65 +189,43 @@ class Capturing:
 
     async def _one(self) -> None:
         """The life of one child."""
-        words = [sys.executable, "-m", "pysniff.cluster.worker.capturing_process", str(self._directory)]
         self._failure, self._reason = None, ""
         try:
-            # In a session of its own: Ctrl-C is for the worker, which ends the child in good order.
-            process = await asyncio.create_subprocess_exec(
-                *words, stdin=PIPE, stdout=PIPE, start_new_session=True, limit=_LINE
-            )
+            child = await Child.begin("pysniff.cluster.worker.capturing_process", str(self._directory))
         except OSError as error:
             self._reason = f"it cannot be started: {error.strerror}"
             return
-        self._process = process
-        watch = asyncio.create_task(self._watch(process))
+        if self._ending.is_set():
+            child.kill()
+        self._child = child
+        watch = asyncio.create_task(self._watch(child))
         try:
             self._begun = self.settings, self._excluded
-            self._send({"settings": self.settings.to_dict(), "exclude": self._excluded, "keep_all": self._keep_all})
-            await self._listen(process)
-            code = await process.wait()
-            self._reason = str(self._failure.message if self._failure is not None else "") or _words_for(code)
+            child.tell({"settings": self.settings.to_dict(), "exclude": self._excluded, "keep_all": self._keep_all})
+            async for said in child.heard():
+                self._heard = time.monotonic()
+                self._take(said)
+            code = await child.end()
+            self._reason = str(self._failure.message if self._failure is not None else "") or words_for(code)
         finally:
             watch.cancel()
             if self._catching_up is not None:
                 self._catching_up.cancel()
-            if process.returncode is None:  # this task was cancelled
-                process.kill()
+            child.kill()  # where this task was cancelled
             self._gone()
 
-    async def _listen(self, process: Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # longer than _LINE: not ours
-                process.kill()
-                return
-            if not line:
-                return
-            self._heard = time.monotonic()
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(said, dict):
-                self._take(said)
-
-    async def _watch(self, process: Process) -> None:
+    async def _watch(self, child: Child) -> None:
         """A child that hangs is no better than one that died; before it captures, a damaged store may take long."""
         while True:
             await asyncio.sleep(1)
             if self._state == "capturing" and time.monotonic() - self._heard > _SILENCE:
-                self._note(f"the process that captures said nothing for {_SILENCE:.0f} seconds")
-                process.kill()
+                self.note(f"the process that captures said nothing for {_SILENCE:.0f} seconds")
+                child.kill()
                 return
 
     def _take(self, said: dict[str, Any]) -> None:
         if "failed" in said:
-            kind = getattr(errors, str(said["failed"]), CaptureError)
-            known = isinstance(kind, type) and issubclass(kind, PysniffError)
-            kind = kind if known else CaptureError
-            self._failure = kind(str(said.get("message")), hint=str(said.get("hint", "")))
+            self._failure = failure_in(said)
         elif "answer" in said:
             answer = self._answers.get(int(said["answer"]))
             if answer is not None and not answer.done():
@@ -256,7 +233,7 @@ class Capturing:
         else:
             self._report = report_of(said)
             for text in self._report.notices:
-                self._note(text)
+                self.note(text)
             if said.get("ready"):
                 self._state, self._since_ns = "capturing", time.time_ns()
                 if self._begun != (self.settings, self._excluded):
@@ -268,7 +245,7 @@ class Capturing:
         """What was said while the child began."""
         reason = await self._tell({"settings": self.settings.to_dict(), "exclude": self._excluded})
         if reason:
-            self._note(f"the capture goes on with older settings: {reason}")
+            self.note(f"the capture goes on with older settings: {reason}")
 
     def _gone(self) -> None:
         """A child is no more: what it last said of its packets stays in the account."""
@@ -285,7 +262,7 @@ class Capturing:
             self._before[name] = self._before.get(name, 0) + value
         self._report = Report()
         self._since_ns = 0
-        self._process = None
+        self._child = None
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_result("the process that captures ended")
@@ -296,26 +273,13 @@ class Capturing:
         number = self._asked
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            if not self._send({"number": number, **command}):
+            if self._child is None or not self._child.tell({"number": number, **command}):
                 return "the process that captures ended"
             return await asyncio.wait_for(answer, _SILENCE)
         except TimeoutError:
             return "the process that captures does not answer"
         finally:
             del self._answers[number]
-
-    def _send(self, command: dict[str, Any]) -> bool:
-        process = self._process
-        if process is None or process.stdin is None or process.stdin.is_closing():
-            return False
-        process.stdin.write(line_of(command))
-        return True
-
-    def _note(self, text: str) -> None:
-        self._noted += 1
-        self.notices.append((self._noted, text))
-        for call in self.on_notice:
-            call(text)
 
 
 def _problem_of(bpf: str) -> str:
@@ -329,12 +293,3 @@ def _problem_of(bpf: str) -> str:
     except FilterError as error:
         return str(error)
     return ""
-
-
-def _words_for(code: int) -> str:
-    if code >= 0:
-        return f"it exited with {code}"
-    try:
-        return f"{signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

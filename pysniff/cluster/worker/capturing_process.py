@@ -14,17 +14,18 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 from time import monotonic
 from typing import IO, Any
 
 from pysniff.capture import Idle
 from pysniff.capture.live import Live
 from pysniff.capture.precedence import take_precedence
-from pysniff.cluster.worker.capturing_words import COUNTERS, LENGTH, NAMES, NOTICES, CaptureSettings, line_of
+from pysniff.cluster.worker.capturing_words import COUNTERS, NAMES, CaptureSettings, taken
+from pysniff.cluster.worker.speaking import Speaking
 from pysniff.errors import CaptureError, PysniffError
 from pysniff.ledger import Ledger
-from pysniff.limits import KIB, MIB
+from pysniff.limits import KIB
 from pysniff.store import Store
 from pysniff.store.recorder import Recorder
 
@@ -32,36 +33,8 @@ from pysniff.store.recorder import Recorder
 _EVERY = 0.5
 # A command names a filter of 16 KiB and some hundred ends at most.
 _LONGEST = 256 * KIB
-# What waits for a worker that does not read: more reports are left out, and the next one tells what they had to.
-_UNREAD = MIB
 # A socket for each interface, three files for each namespace.
 _FILES = 16_384
-
-
-class Speaking:
-    """Lines to the worker; never waits for it."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        os.set_blocking(fd, False)
-        self._waiting = b""
-        self._lock = Lock()
-        self.heard = True  # somebody is there
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._waiting) > _UNREAD
-
-    def say(self, **said: object) -> None:
-        with self._lock:
-            self._waiting += line_of(said)
-            try:
-                while self._waiting:
-                    self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.heard, self._waiting = False, b""
 
 
 class Process:
@@ -123,7 +96,7 @@ class Process:
             interfaces=live.interfaces[:NAMES],
             absent=live.absent[:NAMES],
             excluded=live.excluded,
-            notices=_taken(live.notices) + _taken(recorder.notices),
+            notices=taken(live.notices) + taken(recorder.notices),
             segment=recorder.segment,
             store_bytes=recorder.used,
         )
@@ -173,13 +146,6 @@ class Process:
             self._recorder.resize(wanted.storage_limit)
         self._recorder.flush_interval = wanted.flush_interval
         self._settings = wanted
-
-
-def _taken(notices: list[str]) -> list[str]:
-    """The first ones of a list, which are not in it any more."""
-    some = notices[:NOTICES]
-    del notices[: len(some)]
-    return [text[:LENGTH] for text in some]
 
 
 def main(words: Sequence[str]) -> int:

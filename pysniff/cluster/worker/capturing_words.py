@@ -1,7 +1,8 @@
-"""What a worker and its capturing child say to each other: a JSON object a line, each way.
+"""What a worker and the child that captures, or reads files, say to each other: a JSON object a line, each way.
 
-To the child: `settings`, `exclude`, `keep_all` first; later `number` and what changes. From it: `ready` once, a report
-twice a second, `answer` with the number of a command, `failed` before it ends for a reason.
+To the child: `settings`, `exclude` or `files`, `keep_all` first; later, where it captures, `number` and what changes.
+From it: `ready` once, a report twice a second, `answer` with the number of a command, `failed` before it ends for a
+reason.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MOST_NAMED = 256
 COUNTERS = (
     "live_packets", "kernel_received", "kernel_dropped", "interface_dropped", "store_packets", "store_written",
     "store_cut", "store_queue_full", "store_disk_full", "store_waiting", "store_evicted", "tables_missed",
-    "names_missed",
+    "names_missed", "recorded_drops",
 )  # fmt: skip
 
 
@@ -84,6 +85,8 @@ class Report:
     notices: tuple[str, ...] = ()
     segment: int = 0
     store_bytes: int = 0
+    bytes_read: int = 0
+    bytes_in_all: int = 0
 
 
 def line_of(said: Mapping[str, Any]) -> bytes:
@@ -101,7 +104,16 @@ def report_of(said: Mapping[str, Any]) -> Report:
         notices=_texts(said.get("notices")),
         segment=_number(said.get("segment")),
         store_bytes=_number(said.get("store_bytes")),
+        bytes_read=_number(said.get("bytes_read")),
+        bytes_in_all=_number(said.get("bytes_in_all")),
     )
+
+
+def taken(notices: list[str]) -> list[str]:
+    """The first ones of a list, which are not in it any more."""
+    some = notices[:NOTICES]
+    del notices[: len(some)]
+    return [text[:LENGTH] for text in some]
 
 
 def _number(value: object) -> int:

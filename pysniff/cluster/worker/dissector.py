@@ -106,8 +106,10 @@ class Dissector:
             return f"the process that dissects was killed (signal {-code})"
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        # Process.kill() would reap one that has just ended, behind the back of asyncio, which then knows no exit code.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def end(self, *, patiently: bool = False) -> None:
         """See to it that it is gone, and its pipes."""

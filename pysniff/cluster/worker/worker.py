@@ -1,4 +1,4 @@
-"""A worker put together: what captures, what dissects, the configuration, and the links to hubs.
+"""A worker put together: what captures, or reads files, what dissects, the configuration, and the links to hubs.
 
 Its event loop moves frames and waits; packets are in other processes. Without any hub it records.
 """
@@ -21,11 +21,12 @@ from pysniff.cluster.frames import VERSION, Hello
 from pysniff.cluster.worker import status
 from pysniff.cluster.worker.answers import WorkerAnswers, compiles
 from pysniff.cluster.worker.capturing import CaptureStatus, Capturing
-from pysniff.cluster.worker.configuration import Configuration
+from pysniff.cluster.worker.configuration import Configuration, Document
 from pysniff.cluster.worker.configuration_file import NAME, load
 from pysniff.cluster.worker.configuring import Configuring
 from pysniff.cluster.worker.others import Others
 from pysniff.cluster.worker.processes import Processes
+from pysniff.cluster.worker.reading import Files, Reading
 from pysniff.cluster.worker_links import WorkerLinks
 from pysniff.errors import FileError, PysniffError, WriteError
 from pysniff.hosts import names_from
@@ -36,7 +37,8 @@ from pysniff.store.directory import create
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """`configuration`: what the command line says of the capture. `listen`: None to dial hubs only. `hubs`: URLs.
-    `names`: a file with names of addresses."""
+    `names`: a file with names of addresses. `own`: ends on this machine whose traffic is the cluster's, known from the
+    start. `files`: what is read in place of a capture."""
 
     directory: Path
     node: str
@@ -46,12 +48,17 @@ class WorkerOptions:
     hubs: tuple[str, ...] = ()
     access: Access = field(default_factory=Access)
     names: Path | None = None
+    own: tuple[Endpoint, ...] = ()
+    files: Files | None = None
 
 
 class Worker:
-    """`await start()`, and `await close()` in the end. `tell`: takes one line for people."""
+    """`await start()`, and `await close()` in the end. `tell`: takes one line for people, `tell_more` one for those who
+    want to know of hubs that come and go: the same unless told."""
 
-    def __init__(self, options: WorkerOptions, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: WorkerOptions, tell: Callable[[str], None], tell_more: Callable[[str], None] | None = None
+    ) -> None:
         """Raise what start() would, where that can be known: OptionError, FileError, WriteError."""
         node_name.check(options.node)
         names_from(options.names)  # a wrong one is said at once
@@ -62,11 +69,17 @@ class Worker:
         self.listening: tuple[str, int] | None = None
         self._options = options
         self._tell = tell
+        self._tell_more = tell_more or tell
         self._started_ns = time.time_ns()
         self._processes = Processes(options.directory, options.node, names=options.names)
-        document = load(options.directory)
+        # What a hub once set is for captures.
+        document = load(options.directory) if options.files is None else Document()
         settings = options.configuration.overlaid(document).settings()
-        self._capturing = Capturing(options.directory, settings, keep_all=options.store_all)
+        self._capturing: Capturing | Reading = (
+            Capturing(options.directory, settings, keep_all=options.store_all)
+            if options.files is None
+            else Reading(options.directory, settings, options.files, keep_all=options.store_all)
+        )
         self._capturing.on_notice.append(self._noticed)
         self._configuring = Configuring(
             options.directory, options.configuration, document, self._capturing, self._compiles, tell
@@ -83,6 +96,7 @@ class Worker:
         """Capture, then listen and dial; raise PysniffError where either cannot begin, and nothing is left running."""
         options = self._options
         try:
+            await self._exclude()
             await self._begin_to_capture()
             await self._processes.start()
             if options.listen is not None:
@@ -112,6 +126,11 @@ class Worker:
     @property
     def capture(self) -> CaptureStatus:
         return self._capturing.status()
+
+    @property
+    def reading(self) -> Reading | None:
+        """What reads files in place of a capture."""
+        return self._capturing if isinstance(self._capturing, Reading) else None
 
     def ledger(self) -> Ledger:
         """The account of what was captured, over all processes that did."""
@@ -166,9 +185,9 @@ class Worker:
         for address, now in hubs.items():
             if self._hubs.get(address) != now:
                 state, reason = now
-                self._tell(f"hub {address}: {state}" + (f" ({reason})" if reason else ""))
+                self._tell_more(f"hub {address}: {state}" + (f" ({reason})" if reason else ""))
         for address in self._hubs.keys() - hubs.keys():
-            self._tell(f"hub {address}: gone")
+            self._tell_more(f"hub {address}: gone")
         self._hubs = hubs
         self._see_hubs()
 
@@ -200,4 +219,5 @@ class Worker:
 
     def _own_traffic(self) -> frozenset[Endpoint]:
         listening = () if self.listening is None else (self.listening,)
-        return self._others.ends().union(listening, (ours for ours, _ in self._links.endpoints()))
+        ours = (one for one, _ in self._links.endpoints())
+        return self._others.ends().union(self._options.own, listening, ours)

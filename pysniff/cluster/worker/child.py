@@ -1,0 +1,124 @@
+"""A child process of a worker, told and heard in lines of JSON (capturing_words.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from pysniff import errors
+from pysniff.cluster.worker.capturing_words import NOTICES, line_of
+from pysniff.errors import CaptureError, PysniffError
+from pysniff.limits import MIB
+
+# A line of the child; what it reports is bounded by itself far below.
+_LINE = MIB
+
+
+class Child:
+    """`await Child.begin(...)`, then tell() it, and take heard(); it ends when it is left alone."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @classmethod
+    async def begin(cls, module: str, *words: str, descriptors: Sequence[int] = ()) -> Self:
+        """`python -m module words`, which inherits the descriptors; raise OSError where none can be started."""
+        # In a session of its own: Ctrl-C is for the worker, which ends the child in good order.
+        return cls(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                *words,
+                stdin=PIPE,
+                stdout=PIPE,
+                pass_fds=descriptors,
+                start_new_session=True,
+                limit=_LINE,
+            )
+        )
+
+    def tell(self, command: Mapping[str, Any]) -> bool:
+        """Send a line; whether somebody may still read it."""
+        commands = self._process.stdin
+        if commands is None or commands.is_closing():
+            return False
+        commands.write(line_of(command))
+        return True
+
+    def leave(self) -> None:
+        """Tell it nothing more: it writes what it has, and ends."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        # Process.kill() would reap one that has just ended, behind the back of asyncio, which then knows no exit code.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    async def heard(self) -> AsyncIterator[dict[str, Any]]:
+        """What it says, to its end."""
+        lines = self._process.stdout
+        assert lines is not None
+        while True:
+            try:
+                line = await lines.readline()
+            except ValueError:  # longer than _LINE: not ours
+                self.kill()
+                return
+            if not line:
+                return
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                yield said
+
+    async def end(self) -> int:
+        """Its exit code, once it has ended; below 0 that of a signal."""
+        return await self._process.wait()
+
+
+class Noting:
+    """`notices`: the last ones, (number, text) with numbers from 1 on, bounded. `on_notice`: called with each new text,
+    in the event loop."""
+
+    def __init__(self) -> None:
+        self.notices: deque[tuple[int, str]] = deque(maxlen=NOTICES)
+        self.on_notice: list[Callable[[str], None]] = []
+        self._noted = 0
+
+    def note(self, text: str) -> None:
+        self._noted += 1
+        self.notices.append((self._noted, text))
+        for call in self.on_notice:
+            call(text)
+
+
+def words_for(code: int) -> str:
+    """Why a child ended."""
+    if code >= 0:
+        return f"it exited with {code}"
+    try:
+        return f"{signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def failure_in(said: Mapping[str, Any]) -> PysniffError:
+    """What the child could not do, as the exception that it had there."""
+    kind = getattr(errors, str(said["failed"]), CaptureError)
+    known = isinstance(kind, type) and issubclass(kind, PysniffError)
+    made: type[PysniffError] = kind if known else CaptureError
+    return made(str(said.get("message")), hint=str(said.get("hint", "")))

@@ -1,0 +1,95 @@
+"""The list of calls under load: what comes, what is kept, what fell out and what was missed add up, to the call.
+
+How quick it is benchmarks/page.py measures.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from browser import PATIENCE, shot
+from chromium import program
+from cluster_programs import until
+from playwright.sync_api import expect
+
+from benchmarks.page import Counts, counts, hub_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+ENTRIES, RATE = 120_000, 12_000
+KEPT = 100_000
+FIRST = re.compile(r"bench\.5f3a9c0012ab34cd\.(\d{10})")
+
+
+@pytest.fixture
+def rushing(built_page: None) -> Iterator[str]:
+    """The address of a hub whose worker sees 120,000 calls from the first question on."""
+    assert program()
+    with hub_of(ENTRIES, RATE) as url:
+        yield url
+
+
+def told(page: Page) -> Counts:
+    """The counts once everything came, or was missed."""
+    page.wait_for_function(
+        "all => { const {received, missed} = document.querySelector('.feed-controls .rate').dataset;"
+        " return Number(received) + Number(missed) >= all }",
+        arg=ENTRIES,
+        timeout=10 * PATIENCE,
+    )
+    return counts(page)
+
+
+def numbers(page: Page) -> list[int]:
+    ids = page.locator(".feed-drawn [role=row]").evaluate_all("rows => rows.map(row => row.dataset.id)")
+    return [int(found[1]) for one in ids if (found := FIRST.fullmatch(one))]
+
+
+def test_every_call_is_kept_or_fell_out_and_none_comes_twice(rushing: str, page: Page) -> None:
+    page.goto(rushing)
+    found = told(page)
+    assert found.received + found.missed == ENTRIES
+    assert found.kept == min(KEPT, found.received)
+    assert found.evicted == found.received - found.kept
+    shown = numbers(page)
+    assert shown == list(range(ENTRIES - len(shown), ENTRIES))
+    if not found.missed:
+        page.keyboard.press("Home")
+        expect(page.get_by_text(f"{found.evicted:,} earlier calls fell out")).to_be_visible()
+        assert numbers(page)[0] == ENTRIES - KEPT
+    page.keyboard.press("End")
+    expect(page.locator(".feed-drawn [aria-selected=true]")).to_have_attribute("data-id", re.compile(f"{ENTRIES - 1}$"))
+
+
+def test_what_the_hub_dropped_for_a_page_that_stood_still_is_told(rushing: str, page: Page) -> None:
+    page.goto(rushing)
+    expect(page.locator(".feed-drawn [role=row]").first).to_be_visible()
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")
+    until(lambda: dropped(rushing), "the hub to drop calls")
+    debugger.send("Debugger.resume")
+    debugger.send("Debugger.disable")
+    found = told(page)
+    assert found.missed > 0
+    assert found.received + found.missed == ENTRIES
+    assert found.received == found.kept + found.evicted
+    shot(page, "feed-missed")
+    page.get_by_role("button", name=re.compile(r"[0-9,]+ missed")).click()
+    expect(page.get_by_role("dialog")).to_contain_text(f"{found.missed:,} calls were missed")
+
+
+def dropped(url: str) -> int:
+    """By the hub's own count."""
+    where = urlsplit(url)
+    with urllib.request.urlopen(f"http://{where.netloc}/metrics") as answer:
+        found = re.search(r"^pysniff_hub_entries_missed\w*(?:\{.*\})? (\d+)", answer.read().decode(), re.MULTILINE)
+    assert found
+    return int(found[1])
