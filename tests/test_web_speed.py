@@ -17,6 +17,7 @@ from cluster_programs import until
 from playwright.sync_api import expect
 
 from benchmarks.page import Counts, counts, hub_of
+from benchmarks.page_trace import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +94,24 @@ def dropped(url: str) -> int:
         found = re.search(r"^pysniff_hub_entries_missed\w*(?:\{.*\})? (\d+)", answer.read().decode(), re.MULTILINE)
     assert found
     return int(found[1])
+
+
+def test_a_frames_scripting_is_that_of_scripts_without_the_layout_they_cause() -> None:
+    def span(name: str, start: int, length: int, cpu: int, thread: int = 7) -> dict[str, object]:
+        return {"name": name, "ph": "X", "pid": 1, "tid": thread, "ts": start, "dur": length, "tdur": cpu}
+
+    trace = [
+        *({"name": "BeginMainThreadFrame", "ph": "I", "pid": 1, "tid": 7, "ts": at} for at in (0, 16_000, 32_000)),
+        span("RunTask", 1_000, 9_000, 8_000),
+        span("FireAnimationFrame", 1_000, 8_000, 7_000),
+        span("FunctionCall", 1_500, 7_000, 6_500),
+        span("Layout", 2_000, 3_000, 2_000),
+        span("MinorGC", 6_000, 1_000, 1_000),
+        span("FunctionCall", 3_000, 1_000, 1_000, thread=8),
+        span("Paint", 17_000, 1_000, 500),
+        span("FunctionCall", 40_000, 1_000, 1_000),  # of a frame whose end was not seen
+    ]
+    found = frames(trace)
+    assert found.scripting == [5.0, 0.0]
+    assert found.rendering == [2.0, 0.5]
+    assert round(found.per_second, 1) == 62.5

@@ -37,13 +37,20 @@ export function read(hash: string): void {
 /** Follow the address, and let it follow. Another view or question is a step back; another selection is not. */
 export function begin(): void {
   read(location.hash);
-  let step = `${view.value} ${filter.value} ${from.value} ${to.value}`;
+  let step = "";
+  let following = true; // what came from the address is no step, however it was written there
   effect(() => {
     const hash = written();
     const now = `${view.value} ${filter.value} ${from.value} ${to.value}`;
-    if (hash !== location.hash) history[now === step ? "replaceState" : "pushState"](null, "", hash);
+    if (hash !== location.hash) history[following || now === step ? "replaceState" : "pushState"](null, "", hash);
     step = now;
   });
-  addEventListener("popstate", () => read(location.hash));
-  addEventListener("hashchange", () => read(location.hash));
+  following = false;
+  const follow = () => {
+    following = true;
+    read(location.hash);
+    following = false;
+  };
+  addEventListener("popstate", follow);
+  addEventListener("hashchange", follow);
 }

@@ -4,7 +4,7 @@
 import { count } from "../format";
 import { older } from "./reception";
 import { MOST } from "./ring";
-import { earlier, evicted, intake } from "./store";
+import { earlier, evicted } from "./store";
 
 export function Earlier() {
   return (
@@ -15,7 +15,7 @@ export function Earlier() {
 }
 
 function words() {
-  if (intake.ring.evicted > 0) {
+  if (evicted.value > 0) {
     return `${count(evicted.value)} earlier calls fell out: ${count(MOST)} are kept here, at most 96 MB. The workers may still have them.`;
   }
   switch (earlier.value) {

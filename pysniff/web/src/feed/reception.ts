@@ -12,6 +12,7 @@ import { MOST } from "./ring";
 import * as store from "./store";
 
 const { intake } = store;
+const DRAWN = 30; // milliseconds between two drawings of the list: nobody reads faster
 const COUNTS = 200; // milliseconds between two looks at the counts
 const WHILE_HIDDEN = 500; // milliseconds that a page nobody sees may take at once
 const PROTECTED = 20; // rows above those that are looked at
@@ -23,6 +24,8 @@ let arrived = 0;
 /** The topmost row that is on screen while nothing is followed. */
 let looked: number | null = null;
 let scheduled = false;
+let drawn = 0; // when
+let stale = false; // what is drawn
 let countsDue = 0;
 let countsTimer: ReturnType<typeof setTimeout> | undefined;
 /** Which kind of capture it is; null until a worker said so. */
@@ -226,11 +229,14 @@ function flush(): void {
   if (calls.length) store.tell(calls);
   arrivals.add(intake.arrived - arrived, performance.now());
   arrived = intake.arrived;
-  if (changed) {
+  if (changed) countSoon();
+  stale ||= changed;
+  if (stale && (hidden || performance.now() - drawn >= DRAWN)) {
+    stale = false;
+    drawn = performance.now();
     store.revision.value++;
-    countSoon();
   }
-  if (!intake.idle && !hidden) wake();
+  if ((stale || !intake.idle) && !hidden) wake();
 }
 
 /** Rows stand still while paused, and where the ones that are looked at would fall out. */
