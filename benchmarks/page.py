@@ -11,7 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,16 +43,22 @@ class Counts(NamedTuple):
 
 
 @contextmanager
-def _actor(*words: str) -> Iterator[str]:
-    """A process of benchmarks/page_actors.py; its port."""
+def _actor(*words: str) -> Iterator[Callable[[], dict[str, int]]]:
+    """A process of benchmarks/page_actors.py; gives what it says next."""
     command = [sys.executable, "-m", "benchmarks.page_actors", *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None and process.stdin is not None
-    try:
-        said = process.stdout.readline()
-        if not said:
+    said = process.stdout
+
+    def line() -> dict[str, int]:
+        text = said.readline()
+        if not text:
             raise RuntimeError(f"{words} said nothing")
-        yield str(json.loads(said)["port"])
+        found: dict[str, int] = json.loads(text)
+        return found
+
+    try:
+        yield line
     finally:
         process.stdin.close()
         process.stdout.close()
@@ -60,20 +66,26 @@ def _actor(*words: str) -> Iterator[str]:
         process.wait()
 
 
+class Rush(NamedTuple):
+    """A hub at `url` whose worker sees many calls once they are asked for; `sent()` returns when it told them all."""
+
+    url: str
+    sent: Callable[[], object]
+
+
 @contextmanager
-def hub_of(entries: int, rate: int) -> Iterator[str]:
-    """The address of a hub whose worker sees so many calls once they are asked for."""
-    with _actor("worker", str(entries), str(rate)) as worker, _actor("hub", worker) as port:
-        yield f"http://127.0.0.1:{port}/"
+def rush(entries: int, rate: int) -> Iterator[Rush]:
+    with _actor("worker", str(entries), str(rate)) as worker, _actor("hub", str(worker()["port"])) as hub:
+        yield Rush(f"http://127.0.0.1:{hub()['port']}/", worker)
 
 
 @contextmanager
 def opened(browser: Browser, entries: int, rate: int) -> Iterator[Page]:
     """The page, which asks for them."""
-    with hub_of(entries, rate) as url:
+    with rush(entries, rate) as hub:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         try:
-            page.goto(url)
+            page.goto(hub.url)
             page.locator(ROWS).first.wait_for(timeout=LIMIT * 1000)
             yield page
         finally:

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.page_actors worker ENTRIES RATE` is a worker that sees so many calls, no two with one id, once
 somebody asks for what is new, and tells of no history. `... hub PORT...` is the whole hub of such workers, the page
-with it. Each prints a line of JSON with its port, and ends when stdin closes.
+with it. Each prints a line of JSON with its port, and ends when stdin closes; a worker another when it told everything.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ class Answers:
             times, marks, lengths, entries = self._seen.packed(at, to, time.time_ns())
             yield encode(Batch(ask.id, seq, times[-1] + 1, times, marks, lengths, entries))
             seq += 1
+        print(json.dumps({"sent": seq}), flush=True)
         await asyncio.Event().wait()
 
 

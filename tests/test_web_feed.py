@@ -73,7 +73,6 @@ def kept(page: Page, count: int) -> None:
 
 def many(web: WebBed, folder: str, count: int, first: int = 0) -> None:
     web.traffic.many(count, lambda number: f"/{folder}/{first + number:05d}")
-    web.hub.wait_calls(below(folder), first + count)
 
 
 # What a row shows
@@ -166,6 +165,7 @@ def test_the_list_sticks_to_the_newest_until_one_scrolls_up(web: WebBed, page: P
 
 def test_older_calls_come_a_page_at_a_time_and_nothing_moves(web: WebBed, page: Page) -> None:
     many(web, "older", 1_120)
+    web.hub.wait_calls(below("older"), 1_120)
     opened(page, web, below("older"))
     kept(page, 500)
     row(page, "/older/01100").click()
@@ -300,7 +300,7 @@ def test_another_question_empties_the_list_and_asks_anew(web: WebBed, page: Page
 
 def test_a_time_range_ends_the_list(web: WebBed, page: Page) -> None:
     many(web, "range", 6)
-    times = [call["timestamp"] for call in web.hub.entries(below("range"))]
+    times = [call["timestamp"] for call in web.hub.wait_calls(below("range"), 6)]
     opened(page, web, below("range"), f"&from={times[1]}&to={times[4]}")
     kept(page, 4)
     many(web, "range", 2, 6)

@@ -158,3 +158,16 @@ test("what an old connection says late does not matter", async () => {
   old.drop();
   assert.equal(hub.sockets.length, 2);
 });
+
+test("a hub that is to rest is asked for nothing, of which nothing is told", async () => {
+  const { asking, socket, said } = await new Hub().open();
+  asking.ask({ filter: "a" });
+  socket.tell(asked("a"));
+  asking.rest();
+  assert.equal(socket.asked.length, 2);
+  socket.tell(asked(""));
+  socket.tell({ type: "end", figures: {} });
+  asking.ask({ filter: "b" });
+  socket.tell(asked("b"));
+  assert.deepEqual(said, ["asked a", "asked b"]);
+});

@@ -9,10 +9,10 @@ import { kinds } from "../../pysniff/web/src/call/body/kind";
 import { found, row, rowOf, starts } from "../../pysniff/web/src/call/body/line_starts";
 import { field, multipart } from "../../pysniff/web/src/call/body/multipart";
 import { protobuf } from "../../pysniff/web/src/call/body/wire";
-import { visible } from "../../pysniff/web/src/call/visible";
 import { json } from "../../pysniff/web/src/call/tree/json";
 import { type Node, written } from "../../pysniff/web/src/call/tree/node";
 import { fields, messages } from "../../pysniff/web/src/call/tree/protobuf";
+import { visible } from "../../pysniff/web/src/call/visible";
 
 const octets = (text: string) => new TextEncoder().encode(text);
 const text = (words: string, type = ""): Content => content({ text: words }, type);
@@ -182,14 +182,27 @@ test("fields with a name are ProtoJSON, and a map of numbers is no list of readi
   const named = json('{"id":"9007199254740993","stock":{"1":"x","2":["a"]},"7":[{"varint":1}]}');
   assert.deepEqual(fields(null, named).children?.map(shown), [
     ["id", "9007199254740993", ""],
-    ["stock", "", "", [["1", "x", ""], ["2", "", "", [[0, "a", ""]]]]],
+    [
+      "stock",
+      "",
+      "",
+      [
+        ["1", "x", ""],
+        ["2", "", "", [[0, "a", ""]]],
+      ],
+    ],
     ["7", "1", "varint"],
   ]);
 });
 
 test("messages say their size, and whether they were compressed or are cut", () => {
-  const list = json('[{"compressed":true,"size":2,"fields":{"1":[{"varint":3}]}},{"compressed":false,"size":1,"truncated":true}]');
-  assert.deepEqual(messages(list).children?.map(({ note }) => note), ["2 bytes, compressed", "1 byte, not all of it is here"]);
+  const list = json(
+    '[{"compressed":true,"size":2,"fields":{"1":[{"varint":3}]}},{"compressed":false,"size":1,"truncated":true}]',
+  );
+  assert.deepEqual(
+    messages(list).children?.map(({ note }) => note),
+    ["2 bytes, compressed", "1 byte, not all of it is here"],
+  );
 });
 
 test("a message off the wire has the readings of docs/grpc.md", () => {

@@ -92,8 +92,13 @@ test("comments and line ends do not swallow what is added", () => {
 });
 
 test("every character is in a token", () => {
-  for (const text of ['a == "open', "\"\"\"x\" || '", "§ ~ b'\\", "1.5e3 0x1Fu .5 `a b` in inner", "\ud800 😀"]) {
-    assert.equal(tokens(text).map((token) => token.text).join(""), text);
+  for (const text of ['a == "open', '"""x" || \'', "§ ~ b'\\", "1.5e3 0x1Fu .5 `a b` in inner", "\ud800 😀"]) {
+    assert.equal(
+      tokens(text)
+        .map((token) => token.text)
+        .join(""),
+      text,
+    );
   }
   assert.deepEqual(
     meant('x in ["a"]').map(({ kind }) => kind),

@@ -154,7 +154,22 @@ test("a completion in the middle of a word replaces the word", () => {
 });
 
 test("odd text is no trouble", () => {
-  for (const text of [")|", "]|", "a.|", "..|", "((((|", "].x|", "in |", "!|", "a[|", '"|', "1.|", "x in |", "[]|", "{}|"]) {
+  for (const text of [
+    ")|",
+    "]|",
+    "a.|",
+    "..|",
+    "((((|",
+    "].x|",
+    "in |",
+    "!|",
+    "a[|",
+    '"|',
+    "1.|",
+    "x in |",
+    "[]|",
+    "{}|",
+  ]) {
     assert.ok(Array.isArray(at(text)));
   }
 });

@@ -44,8 +44,17 @@ test("what differs altogether is replaced, and that is said", () => {
 });
 
 test("header fields are compared by name, whatever its case, several of one name as one", () => {
-  const before: [string, string][] = [["Host", "a"], ["X-One", "1"], ["Set-Cookie", "a"], ["set-cookie", "b"]];
-  const after: [string, string][] = [["host", "a"], ["set-cookie", "a"], ["X-Two", "2"]];
+  const before: [string, string][] = [
+    ["Host", "a"],
+    ["X-One", "1"],
+    ["Set-Cookie", "a"],
+    ["set-cookie", "b"],
+  ];
+  const after: [string, string][] = [
+    ["host", "a"],
+    ["set-cookie", "a"],
+    ["X-Two", "2"],
+  ];
   assert.deepEqual(pairs(before, after), [
     { name: "host", before: "a", after: "a" },
     { name: "x-one", before: "1", after: null },

@@ -6,7 +6,7 @@ import { latest, step, texts } from "../../pysniff/web/src/filter/history";
 import { all, alone, isOn, switched, turned } from "../../pysniff/web/src/filter/protocols";
 import { named, read } from "../../pysniff/web/src/filter/saved";
 import { Tally } from "../../pysniff/web/src/filter/tally";
-import { inWords, instant, local, parsed, universal } from "../../pysniff/web/src/filter/time";
+import { instant, inWords, local, parsed, universal } from "../../pysniff/web/src/filter/time";
 import { unfinished } from "../../pysniff/web/src/filter/unfinished";
 import { look, seen } from "../../pysniff/web/src/filter/values";
 import { mend } from "../../pysniff/web/src/filter/verdict";
@@ -64,7 +64,10 @@ test("times are shown in words and local time, and sent as UTC", () => {
 
 test("a protocol is switched off and on in the filter itself", () => {
   assert.equal(turned("", "dns"), 'protocol != "dns"');
-  assert.equal(turned('http || x && protocol != "dns"', "dns"), '(http || x && protocol != "dns") && protocol != "dns"');
+  assert.equal(
+    turned('http || x && protocol != "dns"', "dns"),
+    '(http || x && protocol != "dns") && protocol != "dns"',
+  );
   assert.equal(turned('protocol != "dns" && x', "dns"), "x");
   assert.equal(turned('protocol != "dns"', "http"), 'protocol != "dns" && protocol != "http"');
   assert.equal(turned('!(protocol in ["dns", "http"])', "http"), 'protocol != "dns"');

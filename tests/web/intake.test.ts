@@ -17,7 +17,10 @@ test("calls are told once, and those that are known not again", () => {
   intake.take(batch(calls(0, 5)), "below");
   assert.equal(intake.flush(now).calls.length, 5);
   intake.take(batch(calls(3, 8)), "below");
-  assert.deepEqual(intake.flush(now).calls.map((one) => one.summary.id), ["5", "6", "7"]);
+  assert.deepEqual(
+    intake.flush(now).calls.map((one) => one.summary.id),
+    ["5", "6", "7"],
+  );
   assert.equal(intake.received, 8);
   balanced(intake);
 });
@@ -26,7 +29,10 @@ test("each call has the nodes of its set", () => {
   const intake = new Intake(new Ring(100), new Ring(100));
   intake.take(batch(calls(0, 3), 1, [["n1"], ["n1", "n2"]]), "below");
   intake.flush(now);
-  assert.deepEqual([0, 1, 2].map((row) => intake.ring.at(row)?.nodes.length), [1, 2, 1]);
+  assert.deepEqual(
+    [0, 1, 2].map((row) => intake.ring.at(row)?.nodes.length),
+    [1, 2, 1],
+  );
 });
 
 test("a frame takes what it has time for, the next ones the rest, in order", () => {
@@ -68,6 +74,24 @@ test("while rows are held new calls wait, revisions do not, and nothing is lost 
   assert.deepEqual(
     Array.from({ length: intake.ring.count }, (_, row) => intake.ring.at(intake.ring.first + row)?.summary.id),
     ["3", "a", "0", "1", "2", "4", "5"],
+  );
+  balanced(intake);
+});
+
+test("calls that history is first to tell are below those that ended before them", () => {
+  const done = (from: number, to: number) =>
+    calls(from, to).map((one) => ({ ...one, completed: one.timestamp.replace("Z", "9Z") }));
+  const intake = new Intake(new Ring(100), new Ring(100));
+  intake.take(batch(done(3, 5)), "below");
+  intake.take(batch(done(0, 8).reverse()), "above");
+  intake.pageEnds();
+  intake.flush(now);
+  intake.take(batch(done(5, 10)), "below");
+  intake.flush(now);
+  const { ring } = intake;
+  assert.deepEqual(
+    Array.from({ length: ring.count }, (_, row) => Number(ring.at(ring.first + row)?.summary.id)),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
   );
   balanced(intake);
 });

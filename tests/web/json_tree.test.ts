@@ -4,7 +4,8 @@ import { DEPTH, json, NODES, NotJson } from "../../pysniff/web/src/call/tree/jso
 import { member, path, preview, written } from "../../pysniff/web/src/call/tree/node";
 import { everything, matches, opened, rows } from "../../pysniff/web/src/call/tree/rows";
 
-const DOCUMENT = '{"id": 4616471093031469056, "price": 1.50, "tags": ["a", "b\\n\\u00e9"], "none": null, "in": {"deep": []}}';
+const DOCUMENT =
+  '{"id": 4616471093031469056, "price": 1.50, "tags": ["a", "b\\n\\u00e9"], "none": null, "in": {"deep": []}}';
 
 test("JSON is read as JSON.parse reads it", () => {
   for (const text of ["[]", "{}", '"\\"\\\\"', "-0.5e+3", "[1,[2,[3]],{}]", ' {"a" : [ true , false ] } ', DOCUMENT]) {

@@ -9,7 +9,10 @@ test("the calls that were looked at last are at hand, within both bounds", () =>
   for (const id of ["a", "b", "c"]) recent.put(id, full(10));
   assert.ok(recent.get("a", 10));
   recent.put("d", full(10));
-  assert.deepEqual(["a", "b", "c", "d"].filter((id) => recent.get(id, 10)), ["a", "c", "d"]);
+  assert.deepEqual(
+    ["a", "b", "c", "d"].filter((id) => recent.get(id, 10)),
+    ["a", "c", "d"],
+  );
   recent.put("e", full(95));
   assert.deepEqual([recent.count, recent.get("e", 10)?.text.length], [1, 95]);
 });

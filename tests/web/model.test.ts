@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Arrivals, secondOf } from "../../pysniff/web/src/figures/arrivals";
+import { shortened } from "../../pysniff/web/src/format";
 import { type By, type Edge, graphOf } from "../../pysniff/web/src/map/graph";
 import { Layout } from "../../pysniff/web/src/map/layout";
 import { Model } from "../../pysniff/web/src/map/model";
-import { shortened } from "../../pysniff/web/src/map/shapes";
 import { at, seen } from "./calls_seen";
 
 const end = (ip: string, name = "", port = 80) => ({ ip, port, name });
@@ -32,10 +32,13 @@ test("calls between the same two on one port and protocol are one edge", () => {
     ["service:10.0.0.7", "service:10.0.0.8", 81, 1],
   ]);
   assert.deepEqual([found.edges[0]?.errors, found.edges[0]?.bytes, found.edges[0]?.latency?.p50], [1, 20, 1_007]);
-  assert.deepEqual(found.nodes.map(({ label, made, answered, errors }) => [label, made, answered, errors]), [
-    ["10.0.0.7", 4, 0, 0],
-    ["10.0.0.8", 0, 4, 1],
-  ]);
+  assert.deepEqual(
+    found.nodes.map(({ label, made, answered, errors }) => [label, made, answered, errors]),
+    [
+      ["10.0.0.7", 4, 0, 0],
+      ["10.0.0.8", 0, 4, 1],
+    ],
+  );
 });
 
 test("a name counts for what its address did before anybody knew it, if it had no other", () => {
@@ -51,7 +54,10 @@ test("a name counts for what its address did before anybody knew it, if it had n
 test("an open call counts once, and then as what it became", () => {
   const open = seen({ state: "open", ok: false, elapsed_time: null });
   const closed = { ...open, summary: { ...open.summary, state: "closed" as const, faults: ["unanswered"] } };
-  assert.deepEqual(graph(model(open, open)).edges.map(({ calls, open }) => [calls, open]), [[1, 1]]);
+  assert.deepEqual(
+    graph(model(open, open)).edges.map(({ calls, open }) => [calls, open]),
+    [[1, 1]],
+  );
   const [edge] = graph(model(open, closed)).edges;
   assert.deepEqual([edge?.calls, edge?.open, edge?.unanswered, edge?.errors, edge?.latency], [1, 0, 1, 0, null]);
 });
@@ -74,22 +80,28 @@ test("what there is no room for is counted", () => {
 test("namespaces, machines and ports are groups with filters of their own", () => {
   const cart = end("10.0.0.8", "cart.shop.svc.cluster.local");
   const found = model(seen({ dst: cart }, ["n1", "n2"]), seen({ src: cart, dst: end("10.0.0.9", "db.data") }, ["n2"]));
-  assert.deepEqual(graph(found, "namespace").edges.map(({ source, target }) => [source, target]), [
-    ["namespace:", "namespace:shop"],
-    ["namespace:shop", "namespace:data"],
-  ]);
+  assert.deepEqual(
+    graph(found, "namespace").edges.map(({ source, target }) => [source, target]),
+    [
+      ["namespace:", "namespace:shop"],
+      ["namespace:shop", "namespace:data"],
+    ],
+  );
   assert.deepEqual(graph(found, "namespace").edges[1]?.clauses(), [
     'src.name.matches("^[^.]*[.]shop([.]|$)")',
     'dst.name.matches("^[^.]*[.]data([.]|$)")',
     'protocol == "http"',
   ]);
-  assert.deepEqual(graph(found, "machine").nodes.map(({ label }) => label).sort(), ["n1 + n2", "n2"]);
-  assert.deepEqual(graph(found, "port").nodes.map(({ label }) => label), [
-    "cart.shop.svc.cluster.local:80",
-    "db.data:80",
-    "10.0.0.7",
-    "cart.shop.svc.cluster.local",
-  ]);
+  assert.deepEqual(
+    graph(found, "machine")
+      .nodes.map(({ label }) => label)
+      .sort(),
+    ["n1 + n2", "n2"],
+  );
+  assert.deepEqual(
+    graph(found, "port").nodes.map(({ label }) => label),
+    ["cart.shop.svc.cluster.local:80", "db.data:80", "10.0.0.7", "cart.shop.svc.cluster.local"],
+  );
   assert.deepEqual(graph(found).edges[1]?.clauses(), [
     'src.name == "cart.shop.svc.cluster.local"',
     'dst.name == "db.data"',
@@ -109,7 +121,10 @@ test("of edges put together without their calls, percentiles are bounds", () => 
     ],
     "namespace",
   );
-  assert.deepEqual(edges.map(({ calls, latency }) => [calls, latency]), [[2, { p50: 1, p90: 2, p99: 9, most: true }]]);
+  assert.deepEqual(
+    edges.map(({ calls, latency }) => [calls, latency]),
+    [[2, { p50: 1, p90: 2, p99: 9, most: true }]],
+  );
 });
 
 test("a node keeps its place when others come, and comes back to it", () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Summary } from "../../pysniff/web/src/entry";
 import { hashedNumber, Places } from "../../pysniff/web/src/feed/places";
 import { Chunk, Ring } from "../../pysniff/web/src/feed/ring";
-import type { Summary } from "../../pysniff/web/src/entry";
 import { packed, summary } from "./calls";
 
 function put(ring: Ring, told: Summary, number = 0) {
@@ -56,7 +56,10 @@ test("an open call has one row, which its end replaces where it stands", () => {
   const open = summary("a", { state: "open", status: "" });
   put(ring, open);
   put(ring, summary("b"));
-  assert.deepEqual([...ring.open()].map((one) => one.summary.id), ["a"]);
+  assert.deepEqual(
+    [...ring.open()].map((one) => one.summary.id),
+    ["a"],
+  );
   assert.equal(put(ring, summary("a")), "replaced");
   assert.deepEqual(ids(ring), ["a", "b"]);
   assert.equal(ring.at(0)?.summary.state, "closed");
@@ -89,7 +92,8 @@ test("what history took for the end is replaced by what came after it", () => {
 });
 
 test("bytes are bounded by the messages that stay, whatever of them is used", () => {
-  const message = (id: string) => new Chunk(new Uint8Array(1_000).fill(0)) && packed(summary(id, { summary: "x".repeat(800) }));
+  const message = (id: string) =>
+    new Chunk(new Uint8Array(1_000).fill(0)) && packed(summary(id, { summary: "x".repeat(800) }));
   const ring = new Ring(1_000, 20_000);
   for (let id = 0; id < 100; id++) ring.put(message(String(id)), summary(id));
   assert.ok(ring.bytes <= 20_000, String(ring.bytes));

@@ -19,7 +19,10 @@ test("calls stand in the second in which they began", () => {
   const { step, begins, buckets } = series_.points(T, T + 5, 600);
   assert.equal(step, 1);
   assert.deepEqual(begins, [T, T + 1, T + 2, T + 3, T + 4, T + 5]);
-  assert.deepEqual(buckets.map((bucket) => bucket?.calls ?? 0), [2, 1, 0, 0, 0, 1]);
+  assert.deepEqual(
+    buckets.map((bucket) => bucket?.calls ?? 0),
+    [2, 1, 0, 0, 0, 1],
+  );
 });
 
 test("an open call that ends counts once, with its latency", () => {
@@ -51,7 +54,10 @@ test("what is older than an hour stands in minutes, and nothing is lost on the w
   for (let second = -600; second < 0; second += 10) arrivals.add(seen({ timestamp: at(second) }));
   const { step, buckets } = series_.points(T - 600, T + hours * 3_600 - 1, 600);
   assert.equal(step, 60);
-  assert.equal(buckets.reduce((sum, bucket) => sum + (bucket?.calls ?? 0), 0), arrivals.calls);
+  assert.equal(
+    buckets.reduce((sum, bucket) => sum + (bucket?.calls ?? 0), 0),
+    arrivals.calls,
+  );
   assert.equal(buckets[20]?.calls, 6);
   assert.equal(series_.points(T + hours * 3_600 - 60, T + hours * 3_600 - 1, 600).step, 1);
 });
@@ -70,8 +76,19 @@ test("the curves stack protocols and leave gaps where there is no latency", () =
   arrivals.add(seen({ timestamp: at(2), elapsed_time: 20, ok: false }));
   const rows = rowsOf(series_.points(T, T + 2, 600), 2);
   assert.deepEqual(series_.protocols, ["http", "dns"]);
-  assert.deepEqual(rates(rows, 2, 1).slice(1), [[1, 0, 1], [2, 0, 1], [1, 0, 1]]);
-  assert.deepEqual(rows.map(({ errors, unanswered, share }) => [errors, unanswered, share]), [[0, 1, 50], [0, 0, null], [1, 0, 100]]);
+  assert.deepEqual(rates(rows, 2, 1).slice(1), [
+    [1, 0, 1],
+    [2, 0, 1],
+    [1, 0, 1],
+  ]);
+  assert.deepEqual(
+    rows.map(({ errors, unanswered, share }) => [errors, unanswered, share]),
+    [
+      [0, 1, 50],
+      [0, 0, null],
+      [1, 0, 100],
+    ],
+  );
   assert.deepEqual(latencies(rows)[1], [1_007, null, 20]);
 });
 
@@ -79,11 +96,18 @@ test("endpoints are told apart by what is asked, not by its arguments", () => {
   const endpoints = new Endpoints();
   const arrivals = new Arrivals((call, by) => endpoints.count(call, by));
   const dst = { ip: "10.0.0.8", port: 6379, name: "cache.test" };
-  for (let number = 0; number < 3; number++) arrivals.add(seen({ protocol: "redis", summary: `GET key${number}`, dst }));
+  for (let number = 0; number < 3; number++)
+    arrivals.add(seen({ protocol: "redis", summary: `GET key${number}`, dst }));
   arrivals.add(seen({ summary: "GET /cart" }));
   arrivals.add(seen({ summary: "GET /cart", ok: false }));
   const found = endpoints.kept;
-  assert.deepEqual(found.map(({ what, calls, errors }) => [what, calls, errors]), [["GET", 3, 0], ["GET /cart", 2, 1]]);
+  assert.deepEqual(
+    found.map(({ what, calls, errors }) => [what, calls, errors]),
+    [
+      ["GET", 3, 0],
+      ["GET /cart", 2, 1],
+    ],
+  );
   assert.deepEqual(found.map(clausesOf), [
     ['dst.name == "cache.test"', "dst.port == 6379", 'redis_command == "GET"'],
     ['dst.ip == "10.0.0.8"', "dst.port == 80", "http", "!grpc", 'method == "GET"', 'path == "/cart"'],

@@ -17,7 +17,14 @@ interface Told {
   now?: number;
 }
 
-function worker({ capture = {}, ledger = {}, segments = 0, state = "connected", reason = "", now = 60 }: Told = {}): Worker {
+function worker({
+  capture = {},
+  ledger = {},
+  segments = 0,
+  state = "connected",
+  reason = "",
+  now = 60,
+}: Told = {}): Worker {
   const captures: Capture = {
     state: "capturing",
     reason: "",
@@ -109,7 +116,11 @@ test("a hub that does not answer is named before its workers", () => {
 });
 
 test("a refused question is told in the hub's words", () => {
-  says(given([PACKETS], { refused: { message: "no such variable", hint: "status_code?" } }), "refused", /status_code\?/);
+  says(
+    given([PACKETS], { refused: { message: "no such variable", hint: "status_code?" } }),
+    "refused",
+    /status_code\?/,
+  );
 });
 
 test("a page that is paused says how to go on", () => {
@@ -131,7 +142,13 @@ test("workers that are all away are told with their reasons and what helps", () 
 
 test("a capture without privilege gets the exact command", () => {
   const capture = { state: "restarting", reason: "eth0: permission denied", hint: "run with sudo" };
-  says(given([worker({ capture })]), "no-privilege", /eth0: permission denied/, /setcap cap_net_raw/, /sudo pysniff worker/);
+  says(
+    given([worker({ capture })]),
+    "no-privilege",
+    /eth0: permission denied/,
+    /setcap cap_net_raw/,
+    /sudo pysniff worker/,
+  );
 });
 
 test("an interface that is waited for is named", () => {
@@ -162,9 +179,19 @@ test("before anybody looked nothing is claimed", () => {
 });
 
 test("calls that the filter hides are counted, and the filter can be cleared", () => {
-  const protocols = new Map([["http", 40], ["dns", 2], ["tcp", 1]]);
+  const protocols = new Map([
+    ["http", 40],
+    ["dns", 2],
+    ["tcp", 1],
+  ]);
   const looked = { ...NOTHING, calls: 43, protocols, unrecognised: 1, packets: 99 };
-  says(given([PACKETS], { filter: "redis", looked }), "no-match", /43 calls are there/, /40 http and 2 dns/, /"filter":""/);
+  says(
+    given([PACKETS], { filter: "redis", looked }),
+    "no-match",
+    /43 calls are there/,
+    /40 http and 2 dns/,
+    /"filter":""/,
+  );
 });
 
 test("only conversations that nobody recognises: a filter shows them", () => {
@@ -174,7 +201,11 @@ test("only conversations that nobody recognises: a filter shows them", () => {
 
 test("encrypted conversations say what is missing", () => {
   const looked = { ...NOTHING, calls: 2, unrecognised: 2, examined: 2, encrypted: 2, packets: 9 };
-  says(given([PACKETS], { filter: "http", looked }), "encrypted", /All 2 that were looked into begin with a TLS handshake/);
+  says(
+    given([PACKETS], { filter: "http", looked }),
+    "encrypted",
+    /All 2 that were looked into begin with a TLS handshake/,
+  );
 });
 
 test("a time without calls offers all times", () => {
@@ -184,13 +215,23 @@ test("a time without calls offers all times", () => {
 
 test("packets without calls are told by what became of them", () => {
   const looked = { ...NOTHING, packets: 1_234, open: 2, notIp: 7 };
-  says(given([PACKETS], { looked }), "no-calls", /1,234 packets were read/, /2 conversations are open/, /7 packets are not IP/);
+  says(
+    given([PACKETS], { looked }),
+    "no-calls",
+    /1,234 packets were read/,
+    /2 conversations are open/,
+    /7 packets are not IP/,
+  );
 });
 
 test("a finished file says that it has nothing, and never waits", () => {
   const file = worker({ capture: { state: "finished", interfaces: [] } });
   says(given([file], { looked: NOTHING }), "empty-file", /no packets/);
-  says(given([file], { looked: { ...NOTHING, packets: 3, malformed: 3 } }), "empty-file", /3 packets cannot be decoded/);
+  says(
+    given([file], { looked: { ...NOTHING, packets: 3, malformed: 3 } }),
+    "empty-file",
+    /3 packets cannot be decoded/,
+  );
 });
 
 test("a filter of a finished file can be cleared too", () => {
@@ -200,7 +241,9 @@ test("a filter of a finished file can be cleared too", () => {
 });
 
 test("the figures of an answer are added over its nodes, counters by reason too", () => {
-  const one = { figures: { packets_damaged: 1, ledger: { packets: 5, not_ip: { arp: 2, lldp: 1 }, conversations_open: 1 } } };
+  const one = {
+    figures: { packets_damaged: 1, ledger: { packets: 5, not_ip: { arp: 2, lldp: 1 }, conversations_open: 1 } },
+  };
   const sum = counted({ nodes: { n1: one, n2: one, n3: {} } });
   assert.deepEqual(sum, { packets: 10, damaged: 2, open: 2, oneSided: 0, notIp: 6, malformed: 0 });
 });
@@ -214,7 +257,10 @@ test("a TLS handshake is seen wherever it begins, and nothing else is taken for 
 
 test("what was lost is told, and only that", () => {
   const counters = { live_packets: 9, kernel_received: 12, kernel_dropped: 3, store_evicted: 5 };
-  assert.deepEqual(losses(counters).map(({ term, count }) => [term.name, count]), [["kernel_dropped", 3]]);
+  assert.deepEqual(
+    losses(counters).map(({ term, count }) => [term.name, count]),
+    [["kernel_dropped", 3]],
+  );
   assert.deepEqual(imbalances(counters), []);
   assert.deepEqual(imbalances({ ...counters, live_packets: 8 }), [], "one waits in the kernel");
   assert.match(imbalances({ ...counters, live_packets: 10 })[0] ?? "", /kernel_received = 12, but .* = 13/);

@@ -33,5 +33,6 @@ test("what is not well formed is refused", () => {
 
 test("what is cut shows its beginning", () => {
   const text = '<a n="1"><b>one</b><c>two</c></a>';
-  for (let size = 9; size < text.length; size++) assert.equal(xml(text.slice(0, size), true).note, "cut here", text.slice(0, size));
+  for (let size = 9; size < text.length; size++)
+    assert.equal(xml(text.slice(0, size), true).note, "cut here", text.slice(0, size));
 });

@@ -44,3 +44,11 @@ export function endpoint(end: Endpoint): string {
 function digits(value: number): string {
   return value < 10 ? value.toFixed(1) : String(Math.round(value));
 }
+
+/** Both ends of a long text: what is in the middle of a name says least. */
+export function shortened(text: string, most: number): string {
+  const characters = [...text];
+  if (characters.length <= most) return text;
+  const begin = Math.ceil((most - 1) * 0.6);
+  return `${characters.slice(0, begin).join("")}…${characters.slice(characters.length - (most - 1 - begin)).join("")}`;
+}

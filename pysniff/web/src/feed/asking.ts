@@ -44,6 +44,7 @@ export interface World {
   later(action: () => void, milliseconds: number): () => void;
 }
 
+const NOTHING: Question = { filter: "", from: "now", follow: false, limit: 1 };
 const FIRST = 250; // milliseconds before it is tried again; doubled up to
 const LAST = 4_000;
 const TOO_OFTEN = 1_000; // before a question is put again that came too soon after others
@@ -108,6 +109,12 @@ export class Asking {
     this.#accepted = false;
   }
 
+  /** Nor is the hub to go on with it: it is asked for nothing instead. */
+  rest(): void {
+    this.#accepted = false;
+    this.ask(NOTHING);
+  }
+
   close(): void {
     this.#cancel?.();
     const socket = this.#socket;
@@ -128,7 +135,7 @@ export class Asking {
 
   #told(message: Told): void {
     if (message.type === "asked") {
-      const replaced = this.#next !== null;
+      const replaced = this.#next !== null || this.#sent === NOTHING;
       this.#sent = null;
       this.#accepted = !replaced;
       if (!replaced) this.events.told(message);

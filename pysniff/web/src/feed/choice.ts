@@ -4,13 +4,19 @@
 import { signal } from "@preact/signals";
 import { call, compared } from "../address";
 import { looksAt } from "./reception";
-import { following, intake, revision } from "./store";
+import { finished, following, intake, revision } from "./store";
 import { shows, type View } from "./window";
 
 /** The position at the top of the view, with a fraction; null at the end of the list. */
 export const top = signal<number | null>(null);
 /** The chosen call, and the last one while none is: where up and down go on. */
 let last = "";
+
+/** Where the view begins: a finished capture is read from its beginning, what goes on from its end (null). */
+export function shownTop(): number | null {
+  if (following.value) return null;
+  return top.value ?? (finished.value ? intake.ring.first - 1 : null);
+}
 
 /** What is on screen, while the list is. */
 let view: View | null = null;
@@ -66,7 +72,7 @@ export function reveal(id: string): void {
     return;
   }
   const { first, end } = intake.ring;
-  top.value = shows(position, following.value ? null : top.value, { ...view, first, end });
+  top.value = shows(position, shownTop(), { ...view, first, end });
   following.value = false;
   protect();
   revision.value++;
@@ -79,7 +85,8 @@ export function unchoose(): void {
 }
 
 function shownFirst(now: View): number {
-  return top.value === null ? Math.max(now.first, now.end - Math.floor(now.height / now.row)) : Math.ceil(top.value);
+  const at = shownTop();
+  return at === null ? Math.max(now.first, now.end - Math.floor(now.height / now.row)) : Math.ceil(at);
 }
 
 function protect(): void {

@@ -4,7 +4,7 @@
 import { count } from "../format";
 import { older } from "./reception";
 import { MOST } from "./ring";
-import { earlier, evicted } from "./store";
+import { earlier, evicted, finished } from "./store";
 
 export function Earlier() {
   return (
@@ -36,8 +36,8 @@ function words() {
     case "full":
       return `${count(MOST)} calls are kept here, at most 96 MB: for earlier ones narrow the filter or the time.`;
     case "none":
-      return "The workers have nothing earlier.";
+      return finished.value ? "The capture begins here." : "The workers have nothing earlier.";
     case "cut":
-      return "This is the beginning.";
+      return "The capture begins here.";
   }
 }

@@ -8,10 +8,11 @@ import { call, compared } from "../address";
 import { add, clause } from "../filter/clauses";
 import { count } from "../format";
 import { WhyEmpty } from "../workers/empty";
-import { choose, compare, follow, reveal, scrolledTo, sees, top } from "./choice";
+import { choose, compare, follow, reveal, scrolledTo, sees, shownTop, top } from "./choice";
 import { COLUMNS } from "./columns";
 import { Earlier } from "./earlier";
 import { older } from "./reception";
+import { MOST } from "./ring";
 import { CHOSEN, Row } from "./row";
 import { earlier, finished, following, intake, paused, question, refused, revision, waiting } from "./store";
 import { below, contentHeight, drawn, lowest, positionAt, type View } from "./window";
@@ -35,7 +36,7 @@ export function Feed() {
   const [size, measured] = useState<Size>({ height: 600, row: 24 });
   const { ring } = intake;
   const view: View = { first: ring.first, end: ring.end, ...size };
-  const at = following.value ? null : top.value;
+  const at = shownTop();
   const { scroll, from, to } = drawn(at, view);
   const empty = ring.count === 0 && intake.waiting.count === 0;
 
@@ -54,6 +55,10 @@ export function Feed() {
     if (!box.current || Math.abs(set.current - scroll) < 0.5) return;
     box.current.scrollTop = scroll;
     set.current = scroll;
+  });
+
+  useSignalEffect(() => {
+    if (question.value) top.value = null;
   });
 
   // A link names a call: show it once it is there.
@@ -121,7 +126,7 @@ export function Feed() {
       </div>
     );
   }
-  const more = following.value ? 0 : below(at, view) + intake.waiting.count;
+  const more = following.value || finished.value ? 0 : below(at, view) + intake.waiting.count;
   const point = pointed.value;
   const rows = [];
   let several = false;
@@ -174,9 +179,14 @@ export function Feed() {
           </div>
         </div>
       </div>
+      {earlier.value === "cut" && (
+        <p class="feed-more" role="status">
+          These are the first {count(MOST)} calls of the capture: for others narrow the filter or the time.
+        </p>
+      )}
       {more > 0 && (
         <button type="button" class="feed-newest" onClick={newest}>
-          ↓ {count(more)} {finished.value ? "more" : "newer"}
+          ↓ {count(more)} newer
         </button>
       )}
     </div>

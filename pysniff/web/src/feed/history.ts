@@ -95,6 +95,7 @@ export class History {
       this.intake.take(message, "above");
       this.events.wake();
     } else if (message.type === "end") {
+      this.intake.pageEnds();
       this.intake.afterwards(() => this.#ended(Number(message.figures.entries ?? 0)));
       this.events.wake();
     } else if (message.type === "error") {

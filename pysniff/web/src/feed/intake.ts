@@ -2,8 +2,9 @@
 //
 // Each call is unpacked once, for those who listen; rows keep the bytes. While rows are held still (paused, or a person
 // looks at rows that would fall out) calls wait in a ring of their own, with its bounds.
+import type { Summary } from "../entry";
 import type { Batch } from "./messages";
-import { Chunk, MOST, type Packed, Ring, type Seen, unpacked } from "./ring";
+import { Chunk, MOST, type Packed, type Put, Ring, type Seen, unpacked } from "./ring";
 
 export type Where = "below" | "above";
 
@@ -15,6 +16,9 @@ const BEHIND = 5_000;
 const STEP = 32;
 /** Bytes of calls that wait while rows are held still. */
 const WAITING_BYTES = 64 * 2 ** 20;
+
+/** In the queue, where a page ends. */
+const SETTLE = () => {};
 
 interface Parcel {
   batch: Batch;
@@ -48,6 +52,9 @@ export class Intake {
   lastAbove = "";
   newestBelow = "";
   #held = false;
+  /** Of what came above, calls that ended after everything below: they belong there, once the page is here. */
+  #newer: { call: Packed; summary: Summary }[] = [];
+  #doneBelow = "";
   #queue: (Parcel | (() => void))[] = [];
   #queued = 0;
   #dropped = 0;
@@ -84,6 +91,11 @@ export class Intake {
     while (this.#queued > MOST && this.#dropOldest());
   }
 
+  /** A page that came above is complete. */
+  pageEnds(): void {
+    this.#queue.push(SETTLE);
+  }
+
   /** After what came before it. */
   afterwards(action: () => void): void {
     this.#queue.push(action);
@@ -98,6 +110,8 @@ export class Intake {
       const next = this.#queue[0];
       if (typeof next === "function") {
         this.#queue.shift();
+        if (next === SETTLE)
+          for (const one of this.#newer.splice(0).reverse()) this.#place(one.call, one.summary, "below", calls);
         next();
         changed = true;
         continue;
@@ -114,7 +128,8 @@ export class Intake {
   clear(): void {
     this.#queue = [];
     this.#queued = this.#dropped = this.received = this.revised = this.refused = this.arrived = 0;
-    this.lastAbove = this.newestBelow = "";
+    this.lastAbove = this.newestBelow = this.#doneBelow = "";
+    this.#newer = [];
     this.ring.clear();
     this.waiting.clear();
   }
@@ -128,21 +143,32 @@ export class Intake {
     parcel.offset += length;
     this.#queued--;
     const summary = unpacked(call);
-    const put = this.#put(call, summary, parcel.where);
+    // The hub tells live calls a little later than they can be asked for: of those history is first to tell.
+    const isNewer = this.#doneBelow !== "" && (summary.completed ?? "") > this.#doneBelow;
+    if (parcel.where === "below") this.#place(call, summary, "below", calls);
+    else {
+      this.lastAbove = summary.timestamp;
+      if (isNewer) this.#newer.push({ call, summary });
+      else this.#place(call, summary, "above", calls);
+    }
+  }
+
+  #place(call: Packed, summary: Summary, where: Where, calls: Seen[]): void {
+    const put = this.#put(call, summary, where);
     if (put === "full") this.refused++;
     if (put === "known" || put === "full") return;
     this.received++;
     if (put === "replaced") this.revised++;
-    calls.push({ summary, nodes });
+    calls.push({ summary, nodes: call.nodes });
   }
 
-  #put(call: Packed, summary: Seen["summary"], where: Where) {
+  #put(call: Packed, summary: Summary, where: Where): Put {
     if (where === "above") {
-      this.lastAbove = summary.timestamp;
       return this.waiting.positionOf(summary.id) === null ? this.ring.putBefore(call, summary) : "known";
     }
     this.arrived++;
     if (summary.timestamp > this.newestBelow) this.newestBelow = summary.timestamp;
+    if (summary.completed && summary.completed > this.#doneBelow) this.#doneBelow = summary.completed;
     if (!this.#held && this.waiting.count === 0) return this.ring.put(call, summary);
     // A call that is there is revised where it is, also while rows are held.
     return this.ring.positionOf(summary.id) === null ? this.waiting.put(call, summary) : this.ring.put(call, summary);

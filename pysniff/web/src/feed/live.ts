@@ -60,7 +60,7 @@ export class Live {
     } else if (!to) {
       this.#asking.ask({ filter, from: "now" });
     } else {
-      this.#asking.hush();
+      this.#asking.rest();
     }
     void this.#asking.open();
   }

@@ -1,6 +1,6 @@
 // Fills the store: asks what the address says, takes in what comes, a part of it each frame.
 import { batch, effect } from "@preact/signals";
-import { call, filter, from, to } from "../address";
+import { filter, from, to } from "../address";
 import { ask } from "../api";
 import { trouble } from "../workers/poll";
 import { hub } from "./asking";
@@ -138,7 +138,7 @@ async function begin(now: Asked): Promise<void> {
     if (isFile) live.begin(now, true);
   }
   store.finished.value = isFile === true;
-  store.following.value = !isFile && !now.to && !call.peek();
+  store.following.value = !isFile && !now.to;
   if (!isFile) history.begin(now);
 }
 

@@ -73,7 +73,7 @@ function options(latest: { readonly current: Props }, width: number): uPlot.Opti
   return {
     width,
     height: HEIGHT,
-    padding: [8, 12, 0, 0],
+    padding: [8, 32, 0, 0], // the last label of the time is centred on its line
     legend: { show: false },
     cursor: {
       sync: { key: "figures" },

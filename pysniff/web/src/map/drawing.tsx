@@ -1,13 +1,13 @@
 // The graph as a drawing: circles by calls, arrows by rate and trouble; what is pointed at stands out.
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { count } from "../format";
+import { count, shortened } from "../format";
 import { chosen } from "./current";
 import type { Edge, Graph, Node } from "./graph";
 import { Layout } from "./layout";
 import { narrow } from "./narrow";
 import { neighbours, part } from "./part";
-import { type Circle, type Curve, curve, radius, shortened, width } from "./shapes";
+import { type Circle, type Curve, curve, radius, width } from "./shapes";
 import { Tip } from "./tip";
 import { useViewing } from "./viewing";
 import { perSecond, took, trouble } from "./words";

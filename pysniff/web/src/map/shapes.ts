@@ -1,8 +1,11 @@
 // How edges and nodes look: sizes by calls, widths by rate, curves that keep edges between the same two apart.
 
-export interface Circle {
+interface Point {
   x: number;
   y: number;
+}
+
+export interface Circle extends Point {
   radius: number;
 }
 
@@ -16,6 +19,8 @@ export interface Curve {
 
 const BEND = 36; // between two edges that run beside each other
 const HEAD = 7;
+/** Of labels, by lane, so that those of edges side by side do not lie on each other. */
+const PLACES = [0.5, 0.32, 0.66, 0.42, 0.58];
 
 /** By calls, so that twice the area is ten times as many. */
 export function radius(calls: number): number {
@@ -40,9 +45,14 @@ export function curve(from: Circle, to: Circle, lane: number, thick: number): Cu
   return {
     path: `M${start} Q${one(mx)} ${one(my)} ${end}`,
     head: arrow(to, mx, my, head),
-    x: (from.x + 2 * mx + to.x) / 4,
-    y: (from.y + 2 * my + to.y) / 4,
+    ...along(from, { x: mx, y: my }, to, PLACES[lane % PLACES.length] ?? 0.5),
   };
+}
+
+/** Where on a quadratic curve: 0 at its beginning, 1 at its end. */
+function along(from: Point, bend: Point, to: Point, at: number): Point {
+  const mixed = (a: number, b: number, c: number) => (1 - at) ** 2 * a + 2 * at * (1 - at) * b + at ** 2 * c;
+  return { x: mixed(from.x, bend.x, to.x), y: mixed(from.y, bend.y, to.y) };
 }
 
 /** To itself: above the circle. */
@@ -79,12 +89,4 @@ function arrow({ x, y, radius }: Circle, fx: number, fy: number, size: number): 
 
 function one(value: number): string {
   return value.toFixed(1);
-}
-
-/** Both ends of a long text: what is in the middle of a name says least. */
-export function shortened(text: string, most: number): string {
-  const characters = [...text];
-  if (characters.length <= most) return text;
-  const begin = Math.ceil((most - 1) * 0.6);
-  return `${characters.slice(0, begin).join("")}…${characters.slice(characters.length - (most - 1 - begin)).join("")}`;
 }

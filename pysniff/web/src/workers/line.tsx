@@ -4,11 +4,13 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { view } from "../address";
 import { connection, evicted, held, missed, paused, received } from "../feed/store";
-import { count, size } from "../format";
+import { count, shortened, size } from "../format";
 import { imbalances, losses } from "./losses";
 import { begin, pace, told, trouble } from "./poll";
 import { connected, together, total } from "./told";
-import { many } from "./why";
+import { finished, many, readSoFar } from "./why";
+
+const NAME = 40; // characters of a file's name
 
 /** It asks for the workers as long as the page is there, also while nobody is signed in and nothing of it is shown. */
 export function StatusLine({ hidden }: { hidden: boolean }) {
@@ -41,8 +43,10 @@ export function StatusLine({ hidden }: { hidden: boolean }) {
 
 function Connection() {
   const state = trouble.value ? "away" : connection.value;
+  const files = (told.value?.workers ?? []).flatMap(({ figures: one }) => (one && finished(one) ? [one.capture] : []));
+  const [file] = files.length === told.value?.workers.length ? files : [];
   const words = {
-    open: paused.value ? "paused" : "live",
+    open: paused.value ? "paused" : file ? `${file.state}: ${shortened((file.files ?? []).join(", "), NAME)}` : "live",
     connecting: "connecting",
     away: "the hub is away",
     "signed out": "signed out",
@@ -50,7 +54,9 @@ function Connection() {
   const tips = {
     open: paused.value
       ? "What comes is not shown until you go on."
-      : "Connected to the hub: what happens is shown as it happens.",
+      : file
+        ? `A finished capture: ${readSoFar(file)}. ${file.reason}`
+        : "Connected to the hub: what happens is shown as it happens.",
     connecting: "The page is asking the hub.",
     "signed out": "The hub wants its token: load the page again.",
     away: trouble.value?.message ?? "The page asks again by itself; calls of the meantime come from history.",
@@ -70,6 +76,7 @@ function Connection() {
 }
 
 function Pace() {
+  if (told.value?.workers.every(({ figures: one }) => one?.capture.state === "finished")) return null;
   let packets = 0;
   for (const one of pace.value.values()) packets += one.packets;
   return (

@@ -3,6 +3,7 @@ import { Configured } from "./configured";
 import { Ledger } from "./ledger";
 import { told, trouble } from "./poll";
 import type { Worker } from "./told";
+import { finished } from "./why";
 import { OneWorker, stateOf } from "./worker";
 
 const UNFOLDED = 3; // workers that are shown in full without being asked
@@ -34,7 +35,7 @@ export function Workers() {
           <OneWorker key={worker.node} worker={worker} open={workers.length <= UNFOLDED} />
         ))}
       </section>
-      <Configured />
+      {!workers.every((worker) => worker.figures && finished(worker.figures)) && <Configured />}
       {workers.length > 0 && <Ledger workers={workers} />}
     </div>
   );
