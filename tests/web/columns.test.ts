@@ -32,7 +32,10 @@ test("a value of a cell asks for calls that have it", () => {
   assert.deepEqual(column("method").asks?.(call), ["method", "GET"]);
   assert.deepEqual(column("status").asks?.(call), ["status_code", 200]);
   assert.equal(column("status").asks?.(seen({ protocol: "redis", status: "OK" })), null);
-  assert.deepEqual(column("summary").asks?.(seen({ protocol: "grpc", summary: "shop.Cart/Add" })), ["grpc_method", "Add"]);
+  assert.deepEqual(column("summary").asks?.(seen({ protocol: "grpc", summary: "shop.Cart/Add" })), [
+    "grpc_method",
+    "Add",
+  ]);
 });
 
 test("how a call ended has a word", () => {

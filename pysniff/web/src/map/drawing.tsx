@@ -7,7 +7,7 @@ import type { Edge, Graph, Node } from "./graph";
 import { Layout } from "./layout";
 import { narrow } from "./narrow";
 import { neighbours, part } from "./part";
-import { type Circle, type Curve, curve, radius, width } from "./shapes";
+import { type Circle, type Curve, curve, radius, spots, width } from "./shapes";
 import { Tip } from "./tip";
 import { useViewing } from "./viewing";
 import { perSecond, took, trouble } from "./words";
@@ -70,7 +70,14 @@ export function Drawing({ graph }: { graph: Graph }) {
   const near = neighbours(active, edges);
   const state = (id: string) => `${near.has(id) ? "near" : ""} ${id === chosen.value ? "chosen" : ""}`;
   const curves = new Map(edges.map((edge) => [edge.id, curveOf(edge, lanes.get(edge.id) ?? 0)]));
-  const labelled = (edge: Edge) => edges.length <= LABELLED || near.has(edge.id);
+  const labels = edges.flatMap((edge) => {
+    const drawn = edges.length <= LABELLED || near.has(edge.id) ? curves.get(edge.id) : null;
+    return drawn ? [{ edge, curve: drawn, text: labelOf(edge) }] : [];
+  });
+  const places = spots(
+    labels,
+    nodes.flatMap(({ id }) => layout.places.get(id) ?? []),
+  );
   const named = nodes.length > NAMED ? NAMED / 2 : NAMED;
   return (
     <div class="drawing">
@@ -103,8 +110,15 @@ export function Drawing({ graph }: { graph: Graph }) {
             </g>
           ))}
           <g class="labels">
-            {edges.filter(labelled).map((edge) => (
-              <Label key={edge.id} edge={edge} curve={curves.get(edge.id) ?? null} near={near.has(edge.id)} />
+            {labels.map(({ edge, text }, number) => (
+              <text
+                key={edge.id}
+                class={near.has(edge.id) ? "near" : ""}
+                x={places[number]?.x.toFixed(1)}
+                y={places[number]?.y.toFixed(1)}
+              >
+                {text}
+              </text>
             ))}
           </g>
           <g>
@@ -186,15 +200,10 @@ function Arrow({ edge, curve }: { edge: Edge; curve: Curve | null }) {
   );
 }
 
-function Label({ edge, curve, near }: { edge: Edge; curve: Curve | null; near: boolean }) {
-  if (!curve) return null;
-  return (
-    <text class={near ? "near" : ""} x={curve.x.toFixed(1)} y={curve.y.toFixed(1)}>
-      {edge.protocol}
-      {edge.port === null || edge.target.startsWith("port:") ? "" : `:${edge.port}`} {perSecond(edge.rate)}
-      {edge.latency ? ` · ${took(edge.latency, "p90")}` : ""}
-    </text>
-  );
+function labelOf(edge: Edge): string {
+  const port = edge.port === null || edge.target.startsWith("port:") ? "" : `:${edge.port}`;
+  const latency = edge.latency ? ` · ${took(edge.latency, "p90")}` : "";
+  return `${edge.protocol}${port} ${perSecond(edge.rate)}${latency}`;
 }
 
 function curveOf(edge: Edge, lane: number): Curve | null {

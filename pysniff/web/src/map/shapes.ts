@@ -11,16 +11,19 @@ export interface Circle extends Point {
 
 export interface Curve {
   path: string;
-  /** The arrow's head, and where a label stands. */
+  /** The arrow's head. */
   head: string;
-  x: number;
-  y: number;
+  /** A point of it: 0 at its beginning, 1 at its end. */
+  at: (share: number) => Point;
 }
 
 const BEND = 36; // between two edges that run beside each other
 const HEAD = 7;
-/** Of labels, by lane, so that those of edges side by side do not lie on each other. */
-const PLACES = [0.5, 0.32, 0.66, 0.42, 0.58];
+const LINE = 16; // of a label's text
+const LETTER = 7.5;
+const NAMED = 34; // half the width of a node's name
+/** Along its curve a label is tried here. */
+const PLACES = [0.5, 0.4, 0.6, 0.32, 0.68, 0.25, 0.75];
 
 /** By calls, so that twice the area is ten times as many. */
 export function radius(calls: number): number {
@@ -45,14 +48,35 @@ export function curve(from: Circle, to: Circle, lane: number, thick: number): Cu
   return {
     path: `M${start} Q${one(mx)} ${one(my)} ${end}`,
     head: arrow(to, mx, my, head),
-    ...along(from, { x: mx, y: my }, to, PLACES[lane % PLACES.length] ?? 0.5),
+    at: (share) => along(from, { x: mx, y: my }, to, share),
   };
 }
 
-/** Where on a quadratic curve: 0 at its beginning, 1 at its end. */
 function along(from: Point, bend: Point, to: Point, at: number): Point {
   const mixed = (a: number, b: number, c: number) => (1 - at) ** 2 * a + 2 * at * (1 - at) * b + at ** 2 * c;
   return { x: mixed(from.x, bend.x, to.x), y: mixed(from.y, bend.y, to.y) };
+}
+
+/** Where labels stand: on their curves, and not on each other or on a node where there is another place. */
+export function spots(labels: readonly { curve: Curve; text: string }[], nodes: readonly Circle[]): Point[] {
+  const taken: Box[] = nodes.map(({ x, y, radius }) => [x - NAMED, y - radius, x + NAMED, y + radius + LINE * 1.5]);
+  return labels.map(({ curve, text }) => {
+    const half = (text.length * LETTER) / 2;
+    const boxes = PLACES.map((share): [Point, Box] => {
+      const { x, y } = curve.at(share);
+      return [{ x, y }, [x - half, y - LINE, x + half, y + LINE / 3]];
+    });
+    const [spot, box] = boxes.find(([, one]) => !taken.some((other) => meet(one, other))) ??
+      boxes[0] ?? [curve.at(0.5), [0, 0, 0, 0]];
+    taken.push(box);
+    return spot;
+  });
+}
+
+type Box = [left: number, top: number, right: number, bottom: number];
+
+function meet(a: Box, b: Box): boolean {
+  return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 }
 
 /** To itself: above the circle. */
@@ -67,8 +91,7 @@ function loop(circle: Circle, lane: number, thick: number): Curve {
   return {
     path: `M${start} C${one(x - wide)} ${one(top)} ${one(x + wide)} ${one(top)} ${end}`,
     head: arrow(circle, x + wide, top, head),
-    x,
-    y: y - radius - high * 0.75,
+    at: () => ({ x, y: y - radius - high * 0.75 }),
   };
 }
 
