@@ -97,6 +97,7 @@ def test_a_call_says_what_it_was(web: WebBed, page: Page) -> None:
         "got": "^[0-9.]+ B$",
     }.items():
         expect(call.locator(f".of-{column}")).to_have_text(re.compile(text))
+    call.hover()
     expect(call.locator(".of-dst")).to_have_attribute("title", f"shop.test {SHOP}:80")
     expect(call.locator(".of-time")).to_have_attribute("title", re.compile(r"T.*\.\d{9}Z$"))
 
@@ -403,6 +404,7 @@ def test_what_history_took_for_unanswered_is_answered_when_it_is(web: WebBed, pa
     opened(page, web, 'path == "/held"')
     status = row(page, "/held").locator(".of-status")
     expect(status).to_have_text("\N{EN DASH}")
+    status.hover()
     expect(status).to_have_attribute("title", "no answer was seen")
     held.answer()
     expect(status).to_have_text("200")
@@ -413,6 +415,7 @@ def test_an_open_call_is_marked_until_its_answer_comes(patient: tuple[Page, Held
     page, held = patient
     status = row(page, "/patient").locator(".of-status")
     expect(status).to_have_text("…")
+    status.hover()
     expect(status).to_have_attribute("title", "still open")
     shot(page, "feed-open")
     held.answer()

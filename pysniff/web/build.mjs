@@ -81,7 +81,8 @@ async function test() {
       jsxImportSource: "preact",
     });
     const files = names.map((name) => path.join(bundles, name.replace(/\.ts$/, ".mjs")));
-    process.exitCode = spawnSync(process.execPath, ["--test", "--test-reporter=dot", ...files], { stdio: "inherit" }).status ?? 1;
+    process.exitCode =
+      spawnSync(process.execPath, ["--test", "--test-reporter=dot", ...files], { stdio: "inherit" }).status ?? 1;
   } finally {
     await rm(bundles, { recursive: true });
   }

@@ -238,6 +238,6 @@ function under(event: Event): { id: string; row: number; column: string } | null
   const row = on?.closest<HTMLElement>("[data-id]");
   const id = row?.dataset.id;
   if (!row || !id) return null;
-  const column = on?.closest("[role=gridcell]")?.classList[0]?.slice("of-".length) ?? "";
+  const column = on?.closest("[role=gridcell]")?.className.match(/of-(\w+)/)?.[1] ?? "";
   return { id, row: [...(row.parentElement?.children ?? [])].indexOf(row), column };
 }

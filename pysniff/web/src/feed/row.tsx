@@ -12,7 +12,7 @@ export interface RowProps {
   index: number;
   chosen: boolean;
   compared: boolean;
-  /** The column under the pointer. */
+  /** The column under the pointer, where it is in this row. */
   pointed: string;
 }
 
@@ -42,21 +42,26 @@ export class Row extends Component<RowProps> {
         aria-selected={chosen}
         data-id={seen.summary.id}
       >
-        {COLUMNS.map((column) => cell(column, seen, column.key === pointed))}
+        {COLUMNS.map((column) => cell(column, seen, pointed))}
       </div>
     );
   }
 }
 
-function cell(column: Column, seen: Seen, pointed: boolean) {
-  const asks = pointed ? column.asks?.(seen) : null;
+/** What a cell says when the pointer rests on it is there when the pointer is: attributes cost as much as text. */
+function cell(column: Column, seen: Seen, pointed: string) {
+  const asks = pointed === column.key ? column.asks?.(seen) : null;
   const look = column.look?.(seen.summary);
   return (
-    <div role="gridcell" class={look ? `of-${column.key} ${look}` : `of-${column.key}`} title={column.hint?.(seen)}>
-      <span class="captured">{column.shown(seen)}</span>
+    <div
+      role="gridcell"
+      class={look ? `captured of-${column.key} ${look}` : `captured of-${column.key}`}
+      title={pointed ? column.hint?.(seen) : undefined}
+    >
+      {column.shown(seen)}
       {asks && (
         <Value variable={asks[0]} value={asks[1]} tabIndex={-1}>
-          <span class="ask">+</span>
+          +
         </Value>
       )}
     </div>

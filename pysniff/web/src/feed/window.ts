@@ -42,7 +42,7 @@ export function drawn(top: number | null, view: View): Drawn {
   const shown = Math.ceil(view.height / view.row) + 1;
   return {
     scroll,
-    from: Math.max(view.first, position - BEYOND),
+    from: Math.max(view.first, position - (top === null ? 0 : BEYOND)),
     to: Math.min(view.end, position + shown + BEYOND),
   };
 }
