@@ -74,9 +74,7 @@ export function Pairs({ pairs, label, map, lower = false }: PairsProps) {
                   )}
                 </td>
                 <td class="act">
-                  <CopyButton text={() => value} label={`Copy ${name.slice(0, 60)}`}>
-                    copy
-                  </CopyButton>
+                  <CopyButton text={() => value} label={`Copy ${name.slice(0, 60)}`} />
                 </td>
               </tr>
             );
