@@ -118,11 +118,12 @@ export class Asking {
   close(): void {
     this.#cancel?.();
     const socket = this.#socket;
+    const isOpen = this.#isOpen;
     this.#forget();
-    if (socket) {
-      socket.onclose = null;
-      socket.close();
-    }
+    if (!socket) return;
+    socket.onclose = null;
+    if (isOpen) socket.close();
+    else socket.onopen = () => socket.close(); // a browser takes it for a failure while the connection is made
   }
 
   #send(): void {
