@@ -92,7 +92,7 @@ async def worker(number: int, entries: int, rate: int) -> None:
         Answers(number, entries, rate), Hello(1, "worker", f"n{number}", f"{number:016x}", "", {}), Access()
     )
     _, port = await links.listen("127.0.0.1", 0)
-    await _told(port)
+    await told(port)
     await links.close()
 
 
@@ -200,13 +200,13 @@ async def _run(application: web.Application, figures: object) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     used, before = time.process_time(), peak()
-    await _told(runner.addresses[0][1])
+    await told(runner.addresses[0][1])
     assert callable(figures)
     print(json.dumps({"cpu": time.process_time() - used, "before": before, "peak": peak(), **figures()}), flush=True)
     await runner.cleanup()
 
 
-async def _told(port: int) -> None:
+async def told(port: int) -> None:
     """Say which port it is, and wait until stdin closes."""
     print(json.dumps({"port": port}), flush=True)
     reader = asyncio.StreamReader()

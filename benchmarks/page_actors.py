@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 
+from benchmarks.hub_actors import told
 from pysniff.cluster.access import Access
 from pysniff.cluster.frames import Ask, Batch, CaughtUp, End, Error, Hello, Value, encode
 from pysniff.cluster.hub.hub import new_hub
@@ -36,7 +37,7 @@ def calls() -> list[tuple[bytes, bytes, bytes]]:
     for kind in range(KINDS):
         status = (200, 200, 200, 201, 304, 404, 500)[kind % 7]
         path = f"/{('cart', 'catalogue', 'orders', 'users')[kind % 4]}/{kind}"
-        told = {
+        summary = {
             "schema": 1, "id": _ID + "#" * 10, "stream": f"{kind:016x}",
             "protocol": ("http", "http", "grpc", "redis")[kind % 4], "version": "1.1",
             "timestamp": "@" * 30, "completed": "2026-11-21T20:00:00.125290789Z",
@@ -47,7 +48,7 @@ def calls() -> list[tuple[bytes, bytes, bytes]]:
             "summary": f"{('GET', 'POST')[kind % 2]} {path}", "state": "closed", "completeness": "complete",
             "faults": [], "request_size": kind % 5 * 100, "response_size": kind * 11,
         }  # fmt: skip
-        before, rest = pack(told).split(b"#" * 10)
+        before, rest = pack(summary).split(b"#" * 10)
         between, after = rest.split(b"@" * 30)
         found.append((before, between, after))
     return found
@@ -130,7 +131,7 @@ class Answers:
 async def worker(entries: int, rate: int) -> None:
     links = WorkerLinks(Answers(entries, rate), Hello(1, "worker", NODE, "5f3a9c0012ab34cd", "", {}), Access())
     _, port = await links.listen("127.0.0.1", 0)
-    await _told(port)
+    await told(port)
     await links.close()
 
 
@@ -143,16 +144,8 @@ async def hub(*ports: str) -> None:
     while not workers.known or not all(one.state == "connected" for one in workers.known.values()):
         await asyncio.sleep(0.01)
     async with serving(made, bound("127.0.0.1", 0), Access("not asked for on this machine")) as server:
-        await _told(server.addresses[0][1])
+        await told(server.addresses[0][1])
     await workers.close()
-
-
-async def _told(port: int) -> None:
-    """Say which port it is, and wait until stdin closes."""
-    print(json.dumps({"port": port}), flush=True)
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
 
 
 if __name__ == "__main__":

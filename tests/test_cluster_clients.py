@@ -50,9 +50,11 @@ def test_a_client_that_reads_nothing_for_a_while_is_told_how_many_it_missed(clus
             await asyncio.gather(feed.caught_up(), lazy.caught_up())
             before = hub.memory()
             loads = [Load(cluster.bed, f"{node}a", f"{node}b", path_of(node), 0) for node in ("n1", "n2", "n3")]
+            reading = asyncio.create_task(feed.until(lambda feed: len(feed.entries) > 3_000, "calls"))
             # More than all buffers hold, and no more: who takes nothing for 30 s is let go.
             await asyncio.to_thread(until, lambda: sum(len(one.sent) for one in loads) > 3_000, "calls")
             sent = await asyncio.to_thread(stopped, loads)
+            await reading
             await feed.until(lambda feed: len(feed.entries) >= len(sent), f"{len(sent)} calls")
             grown = hub.memory() - before
             await lazy.until(lambda lazy: len(lazy.entries) + lazy.missed >= len(sent), "what is left of them")

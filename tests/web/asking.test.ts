@@ -60,7 +60,6 @@ class FakeSocket implements Socket {
   send(text: string): void {
     this.asked.push(JSON.parse(text).filter);
   }
-  close(): void {}
   tell(message: object): void {
     const bytes = encode(message).slice();
     this.onmessage?.(new MessageEvent("message", { data: bytes.buffer }));

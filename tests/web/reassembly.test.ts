@@ -217,7 +217,7 @@ test("text has one row a line, long ones more, and nothing that could turn or br
   assert.deepEqual(lines, [
     "turn",
     "GET / HTTP/1.1",
-    "Host: ‹202e›a‹2028›b",
+    "Host: \\u202ea\\u2028b",
     "",
     "␀␛[31myyyyyyyyyyyyyy",
     "yyyyyyyyyyyyyyyy",

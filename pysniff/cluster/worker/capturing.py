@@ -16,11 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
-from pysniff.cluster.worker.child import Child, Noting, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
 from pysniff.errors import CaptureError, FilterError, PysniffError
 
-# Seconds: until a child that says nothing is taken for dead, and until one that was told to end is killed.
-_SILENCE, _PATIENCE = 30.0, 10.0
+# Seconds until a child that says nothing is taken for dead.
+_SILENCE = 30.0
 # Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
 _FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
 
@@ -156,10 +156,7 @@ class Capturing(Noting):
                 child.leave()
             elif child is not None:
                 child.kill()  # it has captured nothing
-            done, _ = await asyncio.wait([running], timeout=_PATIENCE)
-            if not done and child is not None:
-                child.kill()
-            await asyncio.wait([running])
+            await ended(running, child)
             self._running = None
         self._state = "closed"
 

@@ -20,6 +20,8 @@ from pysniff.limits import MIB
 
 # A line of the child; what it reports is bounded by itself far below.
 _LINE = MIB
+# Seconds in which a child that was left alone writes what it has.
+_PATIENCE = 10.0
 
 
 class Child:
@@ -88,6 +90,14 @@ class Child:
     async def end(self) -> int:
         """Its exit code, once it has ended; below 0 that of a signal."""
         return await self._process.wait()
+
+
+async def ended(running: asyncio.Task[None], child: Child | None) -> None:
+    """What follows a child to its end has ended; the child is given some time for it."""
+    done, _ = await asyncio.wait([running], timeout=_PATIENCE)
+    if not done and child is not None:
+        child.kill()
+    await asyncio.wait([running])
 
 
 class Noting:

@@ -17,11 +17,8 @@ from typing import Any
 from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing import CaptureStatus, State
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
-from pysniff.cluster.worker.child import Child, Noting, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
 from pysniff.errors import PysniffError, ReadError
-
-# Seconds until a child that was told to end is killed.
-_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +106,7 @@ class Reading(Noting):
         if running is not None:
             if child is not None:
                 child.leave()
-            done, _ = await asyncio.wait([running], timeout=_PATIENCE)
-            if not done and child is not None:
-                child.kill()
-            await asyncio.wait([running])
+            await ended(running, child)
             self._running = None
         self._state = "closed"
 

@@ -37,7 +37,8 @@ export async function bytes(url: string, options: RequestInit = {}): Promise<Uin
   return new Uint8Array(await (await answer(url, options)).arrayBuffer());
 }
 
-async function answer(url: string, options: RequestInit): Promise<Response> {
+/** The answer, of which only the head is there. Throws Problem. */
+export async function answer(url: string, options: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(url, options);

@@ -2,6 +2,7 @@
 //
 // What is told belongs to the question that was asked last and accepted: a question is sent when the one before has
 // been answered with "asked" or refused, and what comes in between belongs to neither and is skipped.
+import { toEntries } from "../socket";
 import { type Refused, type Told, told } from "./messages";
 
 /** As docs/api.md has it; what is missing is as it says there. */
@@ -34,7 +35,6 @@ export interface Socket {
   onclose: ((event: CloseEvent) => unknown) | null;
   onmessage: ((event: MessageEvent) => unknown) | null;
   send(text: string): void;
-  close(): void;
 }
 
 export interface World {
@@ -115,17 +115,6 @@ export class Asking {
     this.ask(NOTHING);
   }
 
-  close(): void {
-    this.#cancel?.();
-    const socket = this.#socket;
-    const isOpen = this.#isOpen;
-    this.#forget();
-    if (!socket) return;
-    socket.onclose = null;
-    if (isOpen) socket.close();
-    else socket.onopen = () => socket.close(); // a browser takes it for a failure while the connection is made
-  }
-
   #send(): void {
     if (!this.#isOpen || !this.#socket || !this.#next || this.#sent) return;
     this.#sent = this.#next;
@@ -188,7 +177,7 @@ export const hub: World = {
       return "away";
     }
   },
-  connect: () => new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/entries`),
+  connect: toEntries,
   later: (action, milliseconds) => {
     const timer = setTimeout(action, milliseconds);
     return () => clearTimeout(timer);

@@ -4,24 +4,18 @@
 
 import { quoted } from "../filter/literal";
 import type { Call } from "./arrivals";
-import { Histogram } from "./histogram";
+import { count, type Tally, tally } from "./tally";
 
 const MOST = 5_000;
 const LONG = 512; // characters kept of what was asked
 
-export interface Endpoint {
+export interface Endpoint extends Tally {
   protocol: string;
   /** Name or address of the server, and whether it is a name. */
   server: string;
   named: boolean;
   port: number;
   what: string;
-  calls: number;
-  errors: number;
-  unanswered: number;
-  open: number;
-  bytes: number;
-  latency: Histogram;
 }
 
 export class Endpoints {
@@ -44,12 +38,7 @@ export class Endpoints {
       this.others += by;
       return;
     }
-    endpoint.calls += by;
-    endpoint.bytes += by * call.bytes;
-    if (call.kind === "open") endpoint.open += by;
-    else if (call.kind === "failed") endpoint.errors += by;
-    else if (call.kind === "unanswered") endpoint.unanswered += by;
-    if (call.latency !== null && by > 0) endpoint.latency.add(call.latency);
+    count(endpoint, call, by);
   }
 
   #find({ dst, protocol }: Call, server: string, what: string): Endpoint | undefined {
@@ -63,8 +52,7 @@ export class Endpoints {
     if (this.#kept.length >= MOST) return null;
     const endpoint = {
       ...{ protocol, server, named: dst.name !== "", port: dst.port, what },
-      ...{ calls: 0, errors: 0, unanswered: 0, open: 0, bytes: 0 },
-      latency: new Histogram(),
+      ...tally(),
     };
     this.#kept.push(endpoint);
     const servers = this.#found.get(what) ?? new Map<string, Endpoint[]>();

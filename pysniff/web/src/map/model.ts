@@ -4,7 +4,7 @@
 // A name counts for calls of its address from before it was known, if that had no other: so services are made of
 // addresses only when somebody asks.
 import type { Call } from "../figures/arrivals";
-import { Histogram } from "../figures/histogram";
+import { count, type Tally, tally } from "../figures/tally";
 import type { End, Row } from "./graph";
 
 const ADDRESSES = 2_000;
@@ -16,19 +16,13 @@ const IPS = 100; // shown of one service
 export const WINDOW = 10;
 const RING = 16;
 
-interface Pair {
+interface Pair extends Tally {
   client: string;
   clientName: string;
   server: string;
   serverName: string;
   port: number;
   protocol: string;
-  calls: number;
-  errors: number;
-  unanswered: number;
-  open: number;
-  bytes: number;
-  latency: Histogram;
   recent: Recent;
   /** Bits of the machines that saw each of its calls. */
   machines: number;
@@ -54,13 +48,7 @@ export class Model {
       return;
     }
     this.calls += by;
-    pair.calls += by;
-    pair.bytes += by * call.bytes;
-    if (call.kind === "open") pair.open += by;
-    else if (call.kind === "failed") pair.errors += by;
-    else if (call.kind === "unanswered") pair.unanswered += by;
-    // Only open calls are taken out again, and those have none.
-    if (call.latency !== null && by > 0) pair.latency.add(call.latency);
+    count(pair, call, by);
     pair.recent.add(call.second, by);
     pair.machines &= this.#mask(call.nodes);
   }
@@ -114,8 +102,7 @@ export class Model {
     if (this.#pairs.length >= EDGES || !this.#known(src.ip, src.name) || !this.#known(dst.ip, dst.name)) return null;
     const pair = {
       ...{ client: src.ip, clientName: src.name, server: dst.ip, serverName: dst.name, port: dst.port, protocol },
-      ...{ calls: 0, errors: 0, unanswered: 0, open: 0, bytes: 0 },
-      latency: new Histogram(),
+      ...tally(),
       recent: new Recent(),
       machines: -1,
     };

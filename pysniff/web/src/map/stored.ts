@@ -5,6 +5,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { filter, from, to, view } from "../address";
 import { address, ask, Problem } from "../api";
+import type { Counts } from "../figures/tally";
 import type { End, Row } from "./graph";
 
 /** As docs/services.md describes it. */
@@ -19,16 +20,11 @@ export interface Services {
   nodes_failed: Record<string, string>;
 }
 
-interface Link {
+interface Link extends Counts {
   source: string;
   target: string;
   port: number;
   protocol: string;
-  calls: number;
-  errors: number;
-  unanswered: number;
-  open: number;
-  bytes: number;
   elapsed_time: { p50: number; p90: number; p99: number } | null;
 }
 

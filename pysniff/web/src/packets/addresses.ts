@@ -11,10 +11,6 @@ export function ofStream(entry: Entry): string {
   return address("/api/pcap", { stream: entry.stream, node: node(entry.id) });
 }
 
-export function ofQuestion(filter: string, from: string, to: string): string {
-  return address("/api/pcap", { filter, from, to });
-}
-
 /** The node that an id begins with: a connection's name is that node's own. */
 export function node(id: string): string {
   return id.split(".").slice(0, -2).join(".");

@@ -4,6 +4,7 @@ import { Problem } from "../api";
 import type { Entry, Summary } from "../entry";
 import { told } from "../feed/messages";
 import { clause } from "../filter/clauses";
+import { leave, toEntries } from "../socket";
 import { node } from "./addresses";
 
 /** Calls of a connection that are shown. */
@@ -27,15 +28,12 @@ export function callsOf(entry: Entry, signal: AbortSignal): Promise<Calls> {
     limit: MOST_CALLS,
   };
   return new Promise((done, fail) => {
-    const url = new URL("/api/entries", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    const socket = new WebSocket(url);
+    const socket = toEntries();
     socket.binaryType = "arraybuffer";
     const calls: Summary[] = [];
     const notes: string[] = [];
     const end = (result: () => void) => {
-      socket.onclose = null;
-      socket.close();
+      leave(socket);
       result();
     };
     signal.addEventListener("abort", () => end(() => fail(signal.reason)), { once: true });

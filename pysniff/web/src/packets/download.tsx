@@ -1,9 +1,7 @@
 // Links to pcapng files of the hub. What the hub refuses is said beside the link, not by a browser's failed download.
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { filter, from, to } from "../address";
 import type { Problem } from "../api";
-import { ofQuestion } from "./addresses";
 import { problem } from "./loaded";
 import { streamed } from "./streamed";
 
@@ -47,38 +45,6 @@ export function Download({ href, children }: { href: string; children: Component
         </span>
       )}
     </span>
-  );
-}
-
-/** Packets of what is asked now: a menu for the top bar. */
-export function DownloadMenu() {
-  const box = useRef<HTMLDetailsElement>(null);
-  const close = (event: KeyboardEvent) => {
-    if (event.key !== "Escape" || !box.current?.open) return;
-    event.stopPropagation();
-    box.current.open = false;
-    box.current.querySelector("summary")?.focus();
-  };
-  const time = [from.value && `from ${from.value}`, to.value && `to ${to.value}`].filter(Boolean).join(" ");
-  const of = time ? ` ${time}` : " of all time that is stored";
-  return (
-    <details class="download-menu" ref={box} onKeyDown={close}>
-      <summary title="Download packets as pcapng">
-        <span aria-hidden="true">⤓</span> pcapng
-      </summary>
-      <div class="download-choices">
-        {filter.value.trim() && (
-          <p>
-            <Download href={ofQuestion(filter.value, from.value, to.value)}>Packets of the calls that match</Download>
-            <span class="faint mono captured">{filter.value}</span>
-          </p>
-        )}
-        <p>
-          <Download href={ofQuestion("", from.value, to.value)}>Every packet</Download>
-          <span class="faint captured">{of}</span>
-        </p>
-      </div>
-    </details>
   );
 }
 

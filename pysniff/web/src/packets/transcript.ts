@@ -1,5 +1,6 @@
 // A conversation as rows of one height: who speaks, what was said, what is missing. Rows are places in the bytes, and
 // become text when they are in sight.
+import { visible } from "../call/visible";
 import type { Conversation, Piece, Side } from "./reassembly";
 
 /** Bytes that the page shows of one conversation. */
@@ -70,52 +71,43 @@ export function turns(conversation: Conversation, apart: boolean): { said: Said[
 }
 
 export function hexRows(said: readonly Said[], columns: number): Row[] {
-  const rows: Row[] = [];
-  for (const one of said) {
-    if ("kind" in one) {
-      rows.push({ kind: "piece", piece: one });
-      continue;
-    }
-    rows.push({ kind: "turn", turn: one });
-    for (let from = 0; from < one.bytes.length; from += columns) {
-      rows.push({ kind: "line", turn: one, from, to: Math.min(one.bytes.length, from + columns) });
-    }
-  }
-  return rows;
+  return rowsOf(said, (turn) => {
+    const rows: Row[] = [];
+    for (let from = 0; from < turn.bytes.length; from += columns)
+      rows.push({ kind: "line", turn, from, to: Math.min(turn.bytes.length, from + columns) });
+    return rows;
+  });
 }
 
 export function textRows(said: readonly Said[], columns: number): Row[] {
-  const rows: Row[] = [];
-  for (const one of said) {
-    if ("kind" in one) {
-      rows.push({ kind: "piece", piece: one });
-      continue;
-    }
-    rows.push({ kind: "turn", turn: one });
-    const lines = new TextDecoder().decode(one.bytes).split(/\r?\n/);
+  return rowsOf(said, (turn) => {
+    const lines = new TextDecoder().decode(turn.bytes).split(/\r?\n/);
     // What ends with the end of a line has no empty line behind it.
     if (lines.length > 1 && lines[lines.length - 1] === "") lines.pop();
+    const rows: Row[] = [];
     for (const line of lines) {
       const text = visible(line);
       let at = 0;
       do {
         const to = wrapped(text, at + columns);
-        rows.push({ kind: "text", turn: one, text: text.slice(at, to) });
+        rows.push({ kind: "text", turn, text: text.slice(at, to) });
         at = to;
       } while (at < text.length);
     }
-  }
-  return rows;
+    return rows;
+  });
 }
 
-/** Control characters as their pictures; what turns the direction of text, breaks lines or is not seen as its number. */
-function visible(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (one) => {
-    const code = one.codePointAt(0) ?? 0;
-    if (code === 9) return one;
-    if (code < 32) return String.fromCharCode(0x2400 + code);
-    return code === 127 ? "␡" : `‹${code.toString(16).padStart(4, "0")}›`;
-  });
+function rowsOf(said: readonly Said[], spoken: (turn: Turn) => Row[]): Row[] {
+  const rows: Row[] = [];
+  for (const one of said) {
+    if ("kind" in one) rows.push({ kind: "piece", piece: one });
+    else {
+      rows.push({ kind: "turn", turn: one });
+      for (const row of spoken(one)) rows.push(row);
+    }
+  }
+  return rows;
 }
 
 /** Not between the two halves of a character. */

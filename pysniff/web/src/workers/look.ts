@@ -5,6 +5,7 @@ import { decodeMulti } from "@msgpack/msgpack";
 import { bytes } from "../api";
 import type { Summary } from "../entry";
 import { told as decoded, type End } from "../feed/messages";
+import { leave, toEntries } from "../socket";
 import { hasHandshake } from "./handshake";
 import { type Counters, total } from "./told";
 
@@ -85,13 +86,13 @@ interface Answer {
 
 function answered({ from, to, limit }: Question, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/entries`);
+    const socket = toEntries();
     const calls: Summary[] = [];
     socket.binaryType = "arraybuffer";
     const timer = setTimeout(() => end(new Error("the hub took too long")), PATIENCE);
     const end = (outcome: End | Error) => {
       clearTimeout(timer);
-      socket.close();
+      leave(socket);
       signal.removeEventListener("abort", stopped);
       if (outcome instanceof Error) reject(outcome);
       else resolve({ calls, figures: outcome.figures });
