@@ -73,6 +73,11 @@ def first(name: str, packets: int = SLICE) -> Path:
     return path
 
 
+def beside(capture: Path, kept: str) -> Path:
+    """A file that a capture's traffic left, as Recipe.keeps names it."""
+    return capture.with_name(f"{capture.stem}.{kept}")
+
+
 def size(path: Path) -> int:
     """How many packets a capture of ours holds."""
     return sum(1 for _ in records(path.read_bytes()))
@@ -104,6 +109,8 @@ def record(recipe: Recipe, connections: int, amount: int, path: Path) -> Recorde
         _wait_until_it_listens(dump)
         recipe.drive(network, Path(home), connections, amount)
         time.sleep(LAST_BLOCK)
+        for kept in recipe.keeps:
+            beside(path, kept).write_bytes((Path(home) / kept).read_bytes())
         return account(stop(dump, signal.SIGINT).decode())
 
 

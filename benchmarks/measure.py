@@ -86,9 +86,9 @@ def child(command: Sequence[str], *, keep: bool = False, limit: float = LIMIT) -
     return Usage(used.ru_utime + used.ru_stime, output)
 
 
-def subject(task: str, capture: Path, warm: Path) -> Reading:
-    """Let PySniff read a capture in a process of its own; see benchmarks/subject.py for the tasks."""
-    command = [sys.executable, "-m", "benchmarks.subject", task, str(capture), str(warm)]
+def subject(task: str, capture: Path, warm: Path, *keys: Path) -> Reading:
+    """Let PySniff read a capture in a process of its own; see benchmarks/subject.py for the tasks. `keys`: key logs."""
+    command = [sys.executable, "-m", "benchmarks.subject", task, *map(str, (capture, warm, *keys))]
     return Reading(**json.loads(child(command, keep=True).output))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import grpc_traffic, traffic
+from benchmarks import grpc_traffic, tls_traffic, traffic
 from benchmarks.network import End, Network
 
 # drive(network, home, connections, amount)
@@ -15,6 +15,7 @@ Serve = Callable[[Network, Path], None]
 
 WEB, BULK = f"tcp port {traffic.PORT}", f"tcp port {traffic.BULK_PORT}"
 REDIS, DNS = f"tcp port {traffic.REDIS_PORT}", f"udp port {traffic.DNS_PORT}"
+TLS = " or ".join(f"tcp port {port}" for port in tls_traffic.PORTS.values())
 H2C, GRPC = f"tcp port {traffic.H2C_PORT}", f"tcp port {grpc_traffic.PORT}"
 
 
@@ -31,6 +32,7 @@ class Recipe(NamedTuple):
     serve: Serve = traffic.serve
     programs: tuple[str, ...] = ("nginx", "wrk", "iperf3")
     modules: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()  # files that the traffic leaves in its home, kept beside the capture
 
 
 def _mix(address: str) -> Drive:
@@ -115,6 +117,17 @@ RECIPES = {
         grpc_traffic.serve,
         modules=("grpc",),
         programs=(),
+    ),
+    "tls": Recipe(
+        "h2load and nginx: HTTP/1 and h2 over TLS 1.2 and 1.3, 6,000 requests",
+        tls_traffic.load,
+        TLS,
+        40_000,
+        1_500,
+        10,
+        tls_traffic.serve,
+        ("nginx", "h2load", "openssl"),
+        keeps=(tls_traffic.SECRETS,),
     ),
     "redis": Recipe(
         "redis-benchmark, six commands",

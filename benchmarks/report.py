@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -54,11 +56,55 @@ class Row(NamedTuple):
         return f"| {self.what} | {ours} {self.unit} | {self.peer_name} | {peer} {self.unit} | {ratios} | {verdict} |"
 
 
+class Paired(NamedTuple):
+    """A comparison of rounds that took turns: the ratio is the median of those of the pairs, with its interval.
+
+    `goal`: what the ratio may be at most. `equal`: whether 1 shall be within the interval, or above it.
+    """
+
+    what: str
+    ours: Samples
+    peer_name: str
+    peer: Samples
+    unit: str
+    goal: float | None = None
+    equal: bool = False
+
+    @property
+    def ratios(self) -> list[float]:
+        return sorted(ours / peer for ours, peer in zip(self.ours.values, self.peer.values, strict=True))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the median lies with 95 %, whatever the distribution: between two order statistics."""
+        ratios = self.ratios
+        # The most ratios to leave out on either side so that the median is outside with 2.5 % each.
+        outside, chance = 0, 0.5 ** len(ratios)
+        while chance <= 0.025:
+            outside += 1
+            chance += math.comb(len(ratios), outside) * 0.5 ** len(ratios)
+        kept = max(0, outside - 1)
+        return ratios[kept], ratios[-1 - kept]
+
+    @property
+    def met(self) -> bool:
+        within = self.goal is None or round(statistics.median(self.ratios), 2) <= self.goal
+        return within and (not self.equal or round(self.interval[0], 2) <= 1)
+
+    def line(self) -> str:
+        low, high = self.interval
+        ratio = f"{statistics.median(self.ratios):.2f} of pairs, {low:.2f} to {high:.2f}"
+        goal = "1 in the interval" if self.equal else f"<= {self.goal:g}" if self.goal is not None else ""
+        verdict = goal and f"{goal}: {'met' if self.met else '**missed**'}"
+        ours, peer = _shown(self.ours), _shown(self.peer)
+        return f"| {self.what} | {ours} {self.unit} | {self.peer_name} | {peer} {self.unit} | {ratio} | {verdict} |"
+
+
 class Section(NamedTuple):
     """One benchmark: its rows, and what else must be known to read them."""
 
     title: str
-    rows: list[Row]
+    rows: Sequence[Row | Paired]
     notes: list[str]
 
     def markdown(self) -> str:

@@ -16,7 +16,22 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import bulk, cluster, half_open, http1, http2, hub, kfl, live, memory, page, store_capture, store_query
+from benchmarks import (
+    bulk,
+    cluster,
+    half_open,
+    http1,
+    http2,
+    hub,
+    kfl,
+    live,
+    memory,
+    page,
+    store_capture,
+    store_query,
+    tls,
+    tls_cost,
+)
 from benchmarks.measure import ROOT
 from benchmarks.report import Section, first_line, skipped
 
@@ -27,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[int], Section]] = {
     "live": live.run,
     "memory": memory.run,
     "half_open": half_open.run,
+    "tls": tls.run,
+    "tls_cost": tls_cost.run,
     "kfl": kfl.run,
     "store_query": store_query.run,
     "store_capture": store_capture.run,
@@ -39,7 +56,7 @@ PEERS = (("tshark", "--version"), ("tcpdump", "--version"), ("tcpreplay", "--ver
 INTRODUCTION = """# Benchmarks
 
 Written by `python -m benchmarks.run --write`; do not edit. Captures are made on the spot by `benchmarks/captures.py`:
-nginx and wrk, nghttpd and h2load, grpcio, iperf3, redis-benchmark, dig and dnsmasq, a veth pair with an MTU of 1500
+nginx with wrk or h2load, nghttpd, grpcio, iperf3, redis-benchmark, dig and dnsmasq, a veth pair with an MTU of 1500
 and offloads off. Figures are CPU
 time (user and system) unless they say otherwise. Contestants take turns, {rounds} rounds, each in a fresh process; the
 goal is judged by the minima, because what disturbs a run only ever adds to it. Ratios: for CPU against tshark the

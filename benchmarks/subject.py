@@ -1,6 +1,7 @@
 """PySniff as it is measured: one capture, one process, one line of JSON about it.
 
-`python -m benchmarks.subject TASK CAPTURE WARM`: WARM is a small capture, read first so that imports are apart.
+`python -m benchmarks.subject TASK CAPTURE WARM [KEYLOG]`: WARM is a small capture, read first so that
+imports are apart.
 `python -m benchmarks.subject live INTERFACE BPF`: until Ctrl-C.
 """
 
@@ -10,7 +11,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pysniff
 from pysniff.entry import Entry
@@ -21,7 +22,9 @@ def iterate(entry: Entry) -> None:
 
 
 def touch(entry: Entry) -> None:
-    """Method, URL, status and both header lists: what most programs look at."""
+    """Of an HTTP call: method, URL, status and both header lists, what most programs look at."""
+    if entry.protocol != "http":
+        return
     request, response = entry.request, entry.response
     if request is not None:
         _ = request.method, request.url, request.headers
@@ -42,10 +45,10 @@ def messages(entry: Entry) -> None:
 TASKS: dict[str, Callable[[Entry], None]] = {"iterate": iterate, "touch": touch, "messages": messages}
 
 
-def work(task: str, capture: str) -> tuple[int, list[str], list[str]]:
-    """Entries seen, the ledger's lines, and its imbalances."""
+def work(task: str, capture: str, keys: Sequence[str] = ()) -> tuple[int, list[str], list[str]]:
+    """Entries seen, the ledger's lines, and its imbalances; `keys`: key logs."""
     seen = 0
-    with pysniff.read(capture) as entries:
+    with pysniff.read(capture, keylog=keys) as entries:
         if task == "iterate":  # a call an entry would be charged to the library
             for _ in entries:
                 seen += 1
@@ -67,11 +70,11 @@ def peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-def report(task: str, capture: str, warm: str) -> dict[str, object]:
+def report(task: str, capture: str, warm: str, *keys: str) -> dict[str, object]:
     """The fields of benchmarks.measure.Reading."""
-    work(task, warm)
+    work(task, warm, keys)
     before, start = peak(), time.process_time()
-    seen, account, imbalances = work(task, capture)
+    seen, account, imbalances = work(task, capture, keys)
     used = time.process_time() - start
     result = {"cpu": used, "entries": seen, "before": before, "peak": peak()}
     return result | {"account": account, "imbalances": imbalances}

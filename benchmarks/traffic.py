@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 
 def serve(network: Network, home: Path) -> None:
     """Start nginx at the server's end and iperf3 beside it; return when both listen."""
-    _write_documents(home / "www")
+    write_documents(home / "www")
     network.start(End.SERVER, "nginx", "-p", str(home), "-c", str(HERE / "nginx.conf"), "-e", "error.log")
     network.start(End.SERVER, "iperf3", "-s", "-p", str(BULK_PORT))
     for port in (PORT, BULK_PORT):
@@ -33,7 +33,7 @@ def serve(network: Network, home: Path) -> None:
 
 def serve_h2c(network: Network, home: Path) -> None:
     """Start nghttpd with the same documents at the server's end; return when it listens."""
-    _write_documents(home / "www")
+    write_documents(home / "www")
     network.start(End.SERVER, "nghttpd", "--no-tls", "-d", str(home / "www"), str(H2C_PORT))
     wait_for(network, H2C_PORT)
 
@@ -91,7 +91,8 @@ def resolve(network: Network, home: Path, questions: int) -> None:
     network.run(End.CLIENT, "dig", *shape, "-f", str(batch))
 
 
-def _write_documents(www: Path) -> None:
+def write_documents(www: Path) -> None:
+    """Folders of JSON, the same in every run."""
     chance = random.Random(1)
     for folder in ("catalog", "report", "export"):
         (www / folder).mkdir(parents=True)

@@ -5,22 +5,39 @@ Every byte given here ends in an entry, in a reason of the ledger, or is still w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Protocol
 
+from pysniff.containment import begun, remembered, unclaimed
 from pysniff.core import Core
-from pysniff.detect import Chunk, Detection, Found
-from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Receiver, Switch, Undecoded
+from pysniff.detect import Chunk, Detection, Found, forced
+from pysniff.dissector import (
+    Context,
+    Dissector,
+    Inside,
+    InsideGap,
+    Malformed,
+    Output,
+    Overhead,
+    Receiver,
+    Switch,
+    Undecoded,
+    Within,
+)
+from pysniff.encryption import Encryption
 from pysniff.entry import Flow
+from pysniff.halves import Half
+from pysniff.inside import HalfWithin, Layer, flow_within
 from pysniff.ledger import count
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
 from pysniff.ongoing import Ongoing, exchanges
 from pysniff.pairing import Pairs
-from pysniff.unrecognised import Unrecognised
+from pysniff.unrecognised import Transfer, Unrecognised
 
 # Protocols inside protocols, and fresh starts after Malformed, before a conversation is left alone.
 _STAGES = 16
+# Conversations carried in one another, as TLS in a tunnel in TLS; what is deeper is not looked at.
+_LEVELS = 4
 # Reasons of close() that the ends themselves gave.
 _ENDS = ("finished", "reset")
 
@@ -33,47 +50,34 @@ def _cut(outputs: Iterable[Output]) -> Iterable[Output]:
         yield output
 
 
-class Half(Protocol):
-    """What a conversation knows of the half that feeds it."""
-
-    side: Side
-    # Takes the next bytes and their time.
-    receive: Receiver
-    # What came since skip().
-    packets: int
-    bytes: int
-    first: int
-    last: int
-
-    def skip(self) -> None:
-        """Count from now on instead of feeding the conversation."""
-
-    def slow(self) -> None:
-        """Set Pairs.acked with everything that is fed, until the pairs are synchronised."""
-
-    def offset(self) -> int:
-        """Bytes of this half so far, gaps included."""
-
-    def progress(self) -> int:
-        """Changes when something new arrived."""
-
-
 class Conversation:
-    """One TCP connection, or one pair of UDP ports."""
+    """One TCP connection, or one pair of UDP ports; or, with a `level`, what another conversation carries."""
 
     __slots__ = (
-        "flow", "halves", "pairs", "quiet", "mark", "closed",
+        "flow", "halves", "pairs", "quiet", "mark", "closed", "level", "overheard",
         "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_alarm",
-        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved", "_promised",
+        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved", "_promised", "_layer", "_reads", "_sealed",
     )  # fmt: skip
 
-    def __init__(self, core: Core, flow: Flow, halves: tuple[Half, Half], *, oriented: bool, midstream: bool) -> None:
+    def __init__(
+        self,
+        core: Core,
+        flow: Flow,
+        halves: tuple[Half, Half],
+        *,
+        oriented: bool,
+        midstream: bool,
+        level: int = 0,
+    ) -> None:
         self.flow = flow
         self.halves = halves  # client, server; the first sender counts as the client until it is known better
         self.pairs = Pairs(core, flow, midstream and flow.transport == "tcp")
         self.quiet = 0  # idle checks in a row that saw nothing new
         self.mark = 0  # what the last one saw
         self.closed = False
+        self.level = level
+        # Bytes of what it carries that processes told: then it is not read here; None: nobody tells.
+        self.overheard: int | None = None
         self._core = core
         self._detection: Detection | None = Detection(core, flow.transport, oriented=oriented, midstream=midstream)
         self._dissector: Dissector | None = None
@@ -89,10 +93,36 @@ class Conversation:
         self._conflicts = [0, 0]
         self._promised: type[Dissector] | None = None
         self._moved = True  # messages need their positions moved or a fault added
-        core.ledger.conversations += 1
-        core.ledger.conversations_open += 1
-        flow.called, flow.given = core.names.called(flow.key, flow.first), core.names.given(flow.key, flow.first)
+        self._layer: Layer | None = None  # what the dissector carries
+        self._reads = False  # whether there was anything
+        self._sealed: Encryption | None = None
+        if level:
+            core.ledger.conversations_inside += 1
+        else:
+            core.ledger.conversations += 1
+            core.ledger.conversations_open += 1
+            flow.called, flow.given = core.names.called(flow.key, flow.first), core.names.given(flow.key, flow.first)
         self._connect()
+
+    @property
+    def reads(self) -> bool | None:
+        """Whether what it carries can be read; None while that is not clear."""
+        dissector = self._dissector
+        if self._reads:
+            return True
+        if dissector is None:
+            return None if self._detection is not None else False
+        return False if dissector.sealed is not None else None
+
+    @property
+    def decrypts(self) -> bool:
+        """Whether it is encrypted, as far as anybody knows."""
+        return self._dissector is not None and self._dissector.decrypts
+
+    @property
+    def sealed(self) -> Encryption | None:
+        """What is known of the encryption that cannot be undone; also when it is over."""
+        return self._sealed if self._dissector is None else self._dissector.sealed
 
     def promise(self, protocol: str, state: bytes = b"", at: int = 0) -> None:
         """It spoke this before, "" for nobody knows what; joined in the middle, the bytes to come cannot say.
@@ -110,24 +140,17 @@ class Conversation:
 
     def remember(self) -> tuple[str, bytes] | None:
         """For promise(): what it speaks, and what it takes to go on from here; None where nothing does."""
-        dissector = self._dissector
-        try:
-            state = None if dissector is None else dissector.remember()
-        except Exception:
-            self._core.ledger.dissector_errors += 1
-            return None
-        return None if dissector is None or state is None else (dissector.protocol, state)
+        return remembered(self._dissector, self._core.ledger)
 
     def settled(self, before: int) -> bool:
         """Whether nothing that began up to that time can become an entry any more, or another one than it is."""
-        dissector = self._dissector
+        dissector, layer = self._dissector, self._layer
         if dissector is None or any(request.first <= before for request in self.pairs.waiting()):
             return False
-        try:
-            begun = list(dissector.open())
-        except Exception:
+        if layer is not None and not layer.conversation.settled(before):
             return False
-        return all(message.first > before for message in begun) and (bool(begun) or not any(self._unclaimed()))
+        found = begun(dissector, self._core.ledger)
+        return all(message.first > before for message in found) and (bool(found) or not any(self._unclaimed()))
 
     def feed(self, side: Side, data: bytes, at: int) -> None:
         """The next bytes of one half, or one datagram."""
@@ -167,20 +190,32 @@ class Conversation:
     def gap(self, side: Side, size: int, at: int) -> None:
         """Bytes of one half were lost."""
         ledger = self._core.ledger
-        dissector = self._dissector
-        if dissector is None:
+        if self._dissector is None:
             ledger.gap_unrecognised += size
-            if self._detection is not None:
-                self._detection.lose(side)
-                self._lost(side)
-            return
-        ledger.gap_dissected += size
-        self._lost(side)
-        self._run(partial(dissector.gap, side, size, at), at)
+        else:
+            ledger.gap_dissected += size
+        self.lose(side, size, at)
+
+    def lose(self, side: Side, size: int, at: int) -> None:
+        """As gap(), of bytes that are counted elsewhere."""
+        dissector = self._dissector
+        if dissector is not None:
+            self._lost(side)
+            self._run(partial(dissector.gap, side, size, at), at)
+        elif self._detection is not None:
+            self._detection.lose(side)
+            self._lost(side)
 
     def conflict(self, side: Side, size: int) -> None:
         """A repetition had other bytes than the first transmission, which stands."""
         self._core.ledger.conflicts += 1
+        self.contradict(side, size)
+
+    def contradict(self, side: Side, size: int) -> None:
+        """Mark the next message for it."""
+        if self._layer is not None:
+            self._layer.contradict(side, size)
+            return
         self._conflicts[side] += size
         self._settle()
 
@@ -190,6 +225,8 @@ class Conversation:
         if self._ended[side]:
             return
         self._ended[side] = True
+        if cut and self._layer is not None:
+            self._layer.cut = True
         if dissector is not None:
             self._run(lambda: _cut(dissector.close(side, at)) if cut else dissector.close(side, at), at)
 
@@ -201,20 +238,38 @@ class Conversation:
             self.end(side, at, cut=reason not in _ENDS)
         self.closed = True
         self._core.deadlines.cancel(self._alarm)
-        self._leave("not finished")
+        self._leave("not finished", reason)
         if self._detection is not None:
             self._give_up()
         if self._unknown is not None:
             self._unknown.show(self.halves, "closed", self._faults)
-        ledger = self._core.ledger
-        ledger.conversations_open -= 1
-        count(ledger.ended, reason)
+        if not self.level:
+            self._core.ledger.conversations_open -= 1
+            count(self._core.ledger.ended, reason)
 
     def pending(self) -> int:
         """Bytes taken that are in no entry and no reason yet; requests that wait are apart."""
         if self._detection is not None:
             return self._detection.held() + sum(self._detection.dropped)
-        return sum(self._unclaimed()) + sum(self._unfed)
+        carried = 0 if self._layer is None else self._layer.conversation.pending()
+        return sum(self._unclaimed()) + sum(self._unfed) + carried
+
+    def waiting(self) -> Iterator[Message]:
+        """The requests without answers, those of what it carries too."""
+        yield from self.pairs.waiting()
+        if self._layer is not None:
+            yield from self._layer.conversation.waiting()
+
+    def offsets_of_begun(self, side: Side) -> list[int]:
+        """Where they begin in their half."""
+        every = begun(self._dissector, self._core.ledger)
+        return [message.position + self._base[side] for message in every if message.side is side]
+
+    def ask_again(self, at: int) -> None:
+        """There are secrets that were not known, or time has passed."""
+        dissector = self._dissector
+        if dissector is not None and dissector.waits:
+            self._run(partial(dissector.again, at), at)
 
     # Finding the protocol
 
@@ -224,8 +279,10 @@ class Conversation:
         for side, half in zip(Side, self.halves, strict=True):
             half.receive = partial(self._look, side) if dissector is None else dissector.receiver(side)
             # Within another protocol nobody would look for names: a store reads what promises them.
-            if dissector is not None and dissector.names and not self._stages:
+            if dissector is not None and dissector.names and not self._stages and not self.level:
                 half.receive = partial(self._learning, half.receive)
+        if dissector is not None and dissector.decrypts:
+            self._core.decrypting[self] = None
 
     def _learning(self, receive: Receiver, data: bytes, at: int) -> Iterable[Output]:
         """As a receiver; what a message says of names is known before there is an entry of it."""
@@ -246,6 +303,10 @@ class Conversation:
         if detection is None:  # nobody is interested any more, but the half did not know yet
             assert self._unknown is not None
             self._unknown.add(chunk.side, len(chunk.data), chunk.at)
+            return
+        if self.level > _LEVELS:
+            detection.add(chunk)
+            self._give_up()
             return
         found = (self._forced() if not self._stages else None) or self._remembered() or detection.add(chunk)
         if found is not None and not detection.chunks:  # decode_as did not look at the bytes
@@ -285,30 +346,25 @@ class Conversation:
 
     def _forced(self) -> Found | None:
         """What decode_as says about the ports."""
-        rules = self._core.decode_as
-        if not rules:
-            return None
-        transport, key = self.flow.transport, self.flow.key
-        for port, flip in ((key[-2:], False), (key[-4:-2], True)):
-            protocol = rules.get((transport, int.from_bytes(port, "big")))
-            dissector = protocol and self._core.named(protocol, transport)
-            if dissector:
-                # A SYN knows better than a port who the client is.
-                oriented = self._detection is not None and self._detection.oriented
-                return Found(dissector, flip and not oriented)
-        return None
+        # A SYN knows better than a port who the client is.
+        oriented = self._detection is not None and self._detection.oriented
+        return forced(self._core, self.flow, "tls" if self.level else self.flow.transport, oriented=oriented)
 
     def _start(self, found: Found, detection: Detection) -> None:
         if found.flip:
             self._flip()
         self._detection = None
-        if any(detection.dropped):
+        if found.behind is not None:
+            self._show_behind(found.behind[::-1] if found.flip else found.behind, detection)
+        elif any(detection.dropped):
             count(self._core.ledger.undecoded, "before the first message", sum(detection.dropped))
         chunks = [chunk._replace(side=chunk.side.other) if found.flip else chunk for chunk in detection.chunks]
         for chunk in chunks:
             self._unfed[chunk.side] += len(chunk.data)
         self._rebase()
         at = chunks[-1].at
+        if self._alarm < 0:
+            self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
         try:
             dissector = found.dissector(self._core.limits)
         except Exception as problem:
@@ -325,12 +381,19 @@ class Conversation:
             self.feed(*chunk)
         self._end_again(at)
 
+    def _show_behind(self, behind: tuple[Transfer, Transfer], detection: Detection) -> None:
+        """An entry of what was said before, in a protocol that nobody recognised; client first."""
+        for side, part in zip(Side, behind, strict=True):
+            part.side = side
+        self._core.ledger.unrecognised_bytes += sum(detection.dropped)
+        Unrecognised(self._core, self.flow, behind, self._base).show(self.halves, "closed", ())
+
     def _context(self, at: int, answer: Message | None = None) -> Context:
         client, server = self.flow.ends
         assert self._dissector is not None
         memory = self._core.memories.setdefault(self._dissector.protocol, {})
         request = self.pairs.asked(answer)
-        return Context(client.ip, str(server), memory, request, answer, at)
+        return Context(client.ip, str(server), memory, request, answer, at, self._core.secrets)
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -358,17 +421,61 @@ class Conversation:
 
     def _take(self, outputs: Iterable[Output], at: int) -> None:
         for output in outputs:
-            if isinstance(output, Overhead):
+            if isinstance(output, Message):
+                self._place(output, at)
+                self.pairs.add(output)
+            elif isinstance(output, Overhead):
                 self._core.ledger.overhead_bytes += output.size
             elif isinstance(output, Undecoded):
                 count(self._core.ledger.undecoded, output.reason, output.size)
             elif isinstance(output, Switch):
                 self._switch(output, at)
                 return
+            elif isinstance(output, Within):
+                self._carry(output, at)
+            elif self._layer is None:
+                if isinstance(output, Inside):  # a process has told it, or will
+                    self._core.ledger.overhead_bytes += len(output.data)
+            elif isinstance(output, Inside):
+                self._layer.feed(output, self._placed(output.side, output.position))
+            elif isinstance(output, InsideGap):
+                self._layer.lose(output)
             else:
-                self._place(output, at)
-                self.pairs.add(output)
+                self._layer.end(output)
         self._settle()
+
+    def _carry(self, within: Within, at: int) -> None:
+        """The dissector carries another protocol."""
+        self._drop_layer("left")
+        if self.overheard is not None:
+            return
+        self._reads = True
+        flow = flow_within(self.flow, within.encryption)
+        halves = HalfWithin(self._core, CLIENT, self._slow_down), HalfWithin(self._core, SERVER, self._slow_down)
+        inner = Conversation(self._core, flow, halves, oriented=True, midstream=False, level=self.level + 1)
+        self._layer = Layer(inner, halves, self.pairs)
+        inner.speak(within.protocol, at)
+
+    def speak(self, protocol: str | None, at: int) -> None:
+        """Begin with this protocol, where it is known; what is too deep is not looked at."""
+        found = self._forced()
+        dissector = found.dissector if found is not None else protocol and self._core.named(protocol, "tcp")
+        if dissector and self.level <= _LEVELS:
+            self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
+            self._detection = None
+            self._begin(dissector, at)
+
+    def _slow_down(self) -> None:
+        """What is carried has to know what the ends have acknowledged."""
+        self.pairs.synchronised = False
+        self.pairs.acked = None  # of these very bytes nobody looked
+        for half in self.halves:
+            half.slow()
+
+    def _drop_layer(self, reason: str) -> None:
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            layer.conversation.close(layer.at, reason)
 
     def _place(self, message: Message, at: int) -> None:
         """Say where in its half a message lies, and what is known of it besides."""
@@ -377,10 +484,15 @@ class Conversation:
             # Offsets would depend on what came before; times do not.
             message.position = base[side] = max(base[side] + 1, at - self.flow.first)
         else:
-            message.position += base[side]
+            message.position = self._placed(side, message.position)
         if self._conflicts[side]:
             size, self._conflicts[side] = self._conflicts[side], 0
             message.faults += (Fault("overlap", "a repetition had other bytes; the first ones stand", size),)
+
+    def _placed(self, side: Side, position: int) -> int:
+        """Where on the wire it is, of a position that the dissector counted."""
+        offset = position + self._base[side]
+        return self.halves[side].place(offset) if self.level else offset
 
     def _rebase(self, left: tuple[int, int] = (0, 0)) -> None:
         """Another protocol begins here, with bytes `left` of each half that came and are looked at again."""
@@ -391,7 +503,13 @@ class Conversation:
         self._settle()
 
     def _settle(self) -> None:
-        self._moved = self.flow.transport == "udp" or any(self._base) or any(self._conflicts)
+        self._moved = (
+            self._layer is not None
+            or bool(self.level)
+            or self.flow.transport == "udp"
+            or any(self._base)
+            or any(self._conflicts)
+        )
 
     def _switch(self, switch: Switch, at: int) -> None:
         """Go on in another protocol with what is left of both halves."""
@@ -406,14 +524,22 @@ class Conversation:
             self._give_up()
         elif inner:
             self._detection = None
-            self._dissector = inner(self._core.limits)
-            self._connect()
-            self._run(partial(self._dissector.begin, self._context(at, switch.answer)), at)
+            self._begin(inner, at, switch.answer)
         for chunk in rest:
             self._unfed[chunk.side] -= len(chunk.data)
             if chunk.data:
                 self.feed(*chunk)
         self._end_again(at)
+
+    def _begin(self, dissector: type[Dissector], at: int, answer: Message | None = None) -> None:
+        """Read the bytes to come by this protocol."""
+        try:
+            self._dissector = dissector(self._core.limits)
+        except Exception as problem:
+            self._broken(problem)
+        else:
+            self._connect()
+            self._run(partial(self._dissector.begin, self._context(at, answer)), at)
 
     def _end_again(self, at: int) -> None:
         """Tell a dissector that came later of the halves that had ended by then."""
@@ -452,20 +578,17 @@ class Conversation:
         self._rebase(left)
 
     def _unclaimed(self) -> tuple[int, int]:
-        dissector = self._dissector
-        if dissector is None:
-            return 0, 0
-        try:
-            return int(dissector.pending(CLIENT)), int(dissector.pending(SERVER))
-        except Exception:
-            self._core.ledger.dissector_errors += 1
-            return 0, 0
+        return unclaimed(self._dissector, self._core.ledger)
 
-    def _leave(self, reason: str) -> None:
+    def _leave(self, reason: str, ended: str = "left") -> None:
         """End the current protocol; what its dissector still holds is not decoded."""
         left = sum(self._unclaimed())
         if left:
             count(self._core.ledger.undecoded, reason, left)
+        self._drop_layer(ended)
+        if self._dissector is not None and self._dissector.decrypts:
+            self._core.decrypting.pop(self, None)
+            self._sealed = self._dissector.sealed
         self._dissector = None
         self._connect()
         self.pairs.close()
@@ -486,19 +609,17 @@ class Conversation:
 
     def _due(self, now: int) -> None:
         """Show what has been open for long enough and has moved on since it was shown."""
-        dissector = self._dissector
-        begun: list[Message] = []
-        if dissector is not None:
-            try:
-                begun = list(dissector.open())
-            except Exception:
-                self._core.ledger.dissector_errors += 1
-        elif self._unknown is not None:
-            self._unknown.show(self.halves, "open", self._faults)
-            return  # once is enough
-        for message in begun:
-            message.position += self._base[message.side]
-        again = self._ongoing.show(exchanges(self.pairs.waiting(), begun), now)
+        unknown, detection = self._unknown, self._detection
+        if detection is not None and (seen := detection.seen_of_nobody()) is not None:
+            unknown = Unrecognised(self._core, self.flow, seen, self._base)
+        if unknown is not None:
+            unknown.show(self.halves, "open", self._faults)
+            self._alarm = -1  # once is enough
+            return
+        every = begun(self._dissector, self._core.ledger)
+        for message in every:
+            message.position = self._placed(message.side, message.position)
+        again = self._ongoing.show(exchanges(self.pairs.waiting(), every), now)
         if again is None:
             again = now + self._core.limits.open_after
         self._alarm = self._core.deadlines.add(again, self._due)

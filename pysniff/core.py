@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pysniff.deadlines import Deadlines
 from pysniff.dissector import Dissector
@@ -14,6 +14,14 @@ from pysniff.message import Message
 from pysniff.names import NOTHING, Learnt, Names
 from pysniff.refinement import Refinement, Refiner
 from pysniff.resumption import Absent, Resumption
+from pysniff.secrets import Secrets
+
+
+class Decrypting(Protocol):
+    """A conversation whose dissector needs secrets."""
+
+    def ask_again(self, at: int) -> None:
+        """There are secrets that were not known, or time has passed."""
 
 
 class Core:
@@ -34,6 +42,8 @@ class Core:
         "names",
         "node",
         "capture_source",
+        "secrets",
+        "decrypting",
     )
 
     def __init__(
@@ -45,6 +55,7 @@ class Core:
         node: str,
         capture_source: str,
         names: Names = NOTHING,
+        secrets: Secrets | None = None,
     ) -> None:
         self.limits = limits
         self.ledger = Ledger()
@@ -67,6 +78,9 @@ class Core:
         self.names = Learnt(names, limits)
         self.node = node
         self.capture_source = capture_source
+        self.secrets = Secrets() if secrets is None else secrets
+        # Conversations that may wait for secrets, in the order in which they began.
+        self.decrypting: dict[Decrypting, None] = {}
 
     def named(self, protocol: str, transport: str) -> type[Dissector] | None:
         """The dissector of a protocol over a transport, if it is known."""

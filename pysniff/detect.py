@@ -1,7 +1,8 @@
 """Finds out what a conversation speaks, and who its client is, from its first bytes.
 
 From the start: both halves from their first byte. Joined in the middle: any chunk may begin with a message,
-so each is asked in turn.
+so each is asked in turn. Where nobody recognises the first bytes, TLS may still begin behind STARTTLS: for a while
+the client's chunks are looked at for that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 from pysniff.core import Core
 from pysniff.dissector import Dissector, Match
+from pysniff.entry import Flow
+from pysniff.limits import KIB
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.unrecognised import Transfer
 
@@ -23,11 +26,31 @@ class Chunk(NamedTuple):
 
 
 class Found(NamedTuple):
-    """`flip`: the first sender is the server. `lost`: sides (flipped already) that start in the middle."""
+    """`flip`: the first sender is the server. `lost`: sides (flipped already) that start in the middle. `behind`: what
+    each half said before, in a protocol that nobody recognised."""
 
     dissector: type[Dissector]
     flip: bool = False
     lost: tuple[Side, ...] = ()
+    behind: tuple[Transfer, Transfer] | None = None
+
+
+def forced(core: Core, flow: Flow, transport: str, *, oriented: bool) -> Found | None:
+    """What decode_as says about the ports of a conversation; `transport`: tls for what TLS carries."""
+    rules = core.decode_as
+    if not rules:
+        return None
+    for port, flip in ((flow.key[-2:], False), (flow.key[-4:-2], True)):
+        protocol = rules.get((transport, int.from_bytes(port, "big")))
+        dissector = protocol and core.named(protocol, flow.transport)
+        if dissector:
+            return Found(dissector, flip and not oriented)
+    return None
+
+
+# How long what begins later is looked for: the dialogues before STARTTLS have up to eight chunks and 1 KiB.
+_LATER_CHUNKS = 24
+_LATER_BYTES = 16 * KIB
 
 
 class Detection:
@@ -40,7 +63,8 @@ class Detection:
 
     __slots__ = (
         "chunks", "seen", "dropped", "exhausted", "oriented",
-        "_ledger", "_limits", "_candidates", "_longest", "_midstream", "_heads", "_unsure", "_asked",
+        "_ledger", "_limits", "_candidates", "_longest", "_midstream", "_heads", "_unsure", "_asked", "_most",
+        "_behind",
     )  # fmt: skip
 
     def __init__(
@@ -65,10 +89,16 @@ class Detection:
         self._heads = [b"", b""]
         self._unsure = [False, False]
         self._asked = 0
+        self._most = core.limits.detect_chunks
+        self._behind: tuple[Transfer, Transfer] | None = None  # `seen` before the chunks that may begin something later
 
     def held(self) -> int:
         """Bytes in `chunks`."""
         return sum(len(chunk.data) for chunk in self.chunks)
+
+    def seen_of_nobody(self) -> tuple[Transfer, Transfer] | None:
+        """Everything that came, where the first bytes are nothing that is known."""
+        return None if self._behind is None else (self.seen[0].copy(()), self.seen[1].copy(()))
 
     def lose(self, side: Side) -> None:
         """Bytes of one half are missing here: what follows may begin anywhere, and continues nothing."""
@@ -79,16 +109,75 @@ class Detection:
     def add(self, chunk: Chunk) -> Found | None:
         """The protocol, once known."""
         side = chunk.side
+        if self._behind is not None and not self._unsure[side]:
+            self._behind = (self.seen[0].copy(()), self.seen[1].copy(()))
         self.seen[side].add(1, len(chunk.data), chunk.at, chunk.at)
         self._asked += 1
         if self._midstream and not self._unsure[side]:
             self._drop(side)
         self.chunks.append(chunk)
         self._heads[side] += chunk.data[: self._longest - len(self._heads[side])]
-        found, unsure = self._joined(side) if self._midstream else self._from_start()
+        found, unsure = self._judged(side)
+        if self._midstream and found is None and not unsure and self._unsure[side]:
+            # What had begun here is nothing: this chunk may still begin something.
+            found, unsure = self._anew(chunk)
         self._unsure[side] = len(self._heads[side]) < unsure
-        self.exhausted = self._asked >= self._limits.detect_chunks or not (self._midstream or self._unsure[side])
+        self.exhausted = self._asked >= self._most or not (self._midstream or self._unsure[side])
+        if self._behind is not None:
+            self.exhausted |= max(self.seen[0].bytes, self.seen[1].bytes) > _LATER_BYTES
+        elif self.exhausted and found is None and not self._midstream:
+            return self._look_later(chunk)
         return found
+
+    def _judged(self, side: Side) -> tuple[Found | None, int]:
+        """What it is by now, and how many bytes of this half may be needed to know, 0 where more are of no use."""
+        if self._behind is not None:
+            return self._later(side)
+        return self._joined(side) if self._midstream else self._from_start()
+
+    def _anew(self, chunk: Chunk) -> tuple[Found | None, int]:
+        """As if nothing had come in this half before."""
+        if self._behind is not None:
+            self._behind = (self.seen[0].copy(()), self.seen[1].copy(()))
+            self._behind[chunk.side].packets -= 1
+            self._behind[chunk.side].bytes -= len(chunk.data)
+            self._behind[chunk.side].size -= len(chunk.data)
+        self.chunks.pop()
+        self._drop(chunk.side)
+        self.chunks.append(chunk)
+        self._heads[chunk.side] = chunk.data[: self._longest]
+        return self._judged(chunk.side)
+
+    def _look_later(self, chunk: Chunk) -> Found | None:
+        """What came is nothing that is known; something may follow it, or begins with the chunk that made it clear."""
+        self._candidates = tuple(one for one in self._candidates if one.begins_later)
+        if not self._candidates:
+            return None
+        self.exhausted = False
+        self._midstream = True
+        self._most = self._asked + _LATER_CHUNKS
+        self._behind = (Transfer(self.seen[0].protocol, CLIENT), Transfer(self.seen[1].protocol, SERVER))
+        for side, data, at in self.chunks[:-1]:
+            self._behind[side].add(1, len(data), at, at)
+        self._unsure = [False, False]
+        self.chunks.pop()
+        self._drop(CLIENT)
+        self._drop(SERVER)
+        self.chunks.append(chunk)
+        self._heads[chunk.side] = chunk.data[: self._longest]
+        found, unsure = self._later(chunk.side)
+        self._unsure[chunk.side] = len(chunk.data) < unsure
+        return found
+
+    def _later(self, side: Side) -> tuple[Found | None, int]:
+        """What a client begins behind other words: both halves go on in it."""
+        if side is SERVER and self.oriented:
+            return None, 0
+        found, unsure = self._ask(self._heads[side], b"")
+        if found is None:
+            return None, unsure
+        self._drop(side.other)
+        return found._replace(flip=side is SERVER, behind=self._behind), 0
 
     def _from_start(self) -> tuple[Found | None, int]:
         client, server = self._heads

@@ -12,8 +12,10 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from pysniff.encryption import Encryption
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message, Side
+from pysniff.secrets import Secrets
 
 if TYPE_CHECKING:
     from pysniff.kfl.schema import Variable
@@ -60,7 +62,44 @@ class Overhead(NamedTuple):
     size: int
 
 
-Output = Message | Switch | Undecoded | Overhead
+class Within(NamedTuple):
+    """From here on the dissector carries another protocol, and gives its bytes as Inside.
+
+    `protocol`: its name, or None to find out from the bytes. `encryption`: what protects it.
+    """
+
+    protocol: str | None
+    encryption: Encryption
+
+
+class Inside(NamedTuple):
+    """The next bytes of the protocol within: they belong to that one now, and are no longer pending().
+
+    `position`: where in the half they lie, counted as Message.position; `at`: when they came, as they may have waited.
+    """
+
+    side: Side
+    data: bytes
+    position: int
+    at: int
+
+
+class InsideGap(NamedTuple):
+    """`size` bytes of the protocol within were lost here, 0: nobody knows how many. They count as nothing else."""
+
+    side: Side
+    size: int
+    at: int
+
+
+class InsideEnd(NamedTuple):
+    """The protocol within says nothing more in this half."""
+
+    side: Side
+    at: int
+
+
+Output = Message | Switch | Undecoded | Overhead | Within | Inside | InsideGap | InsideEnd
 Receiver = Callable[[bytes, int], Iterable[Output]]
 
 
@@ -70,6 +109,7 @@ class Context:
 
     `client`: its address; `server`: address and port; "" where nobody knows. `memory`: shared by the dissectors of one
     protocol in one Sniffer; who fills it bounds it. `request`, `response`: the exchange that switched to this protocol.
+    `secrets`: what decrypts; a dissector that `waits` for some is asked again once there are more.
     """
 
     client: str = ""
@@ -78,6 +118,7 @@ class Context:
     request: Message | None = None
     response: Message | None = None
     at: int = 0
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 class Dissector(ABC):
@@ -102,6 +143,14 @@ class Dissector(ABC):
     remembers: ClassVar[bool] = False
     # Whether its messages tell names of addresses: then they have Message.names().
     names: ClassVar[bool] = False
+    # Whether it may begin behind the words of a protocol that nobody recognises, as TLS behind STARTTLS.
+    begins_later: ClassVar[bool] = False
+    # Whether it needs secrets: then it may wait for them, and has again().
+    decrypts: ClassVar[bool] = False
+    # Whether bytes wait for secrets that nobody has told yet: set anew by every call.
+    waits: bool = False
+    # Once it is clear that what is within cannot be read: what is known of the encryption.
+    sealed: Encryption | None = None
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.limits = limits
@@ -161,6 +210,10 @@ class Dissector(ABC):
         Raises Malformed for bytes that remember() did not give, as files may be anybody's; it is not used then.
         """
         raise Malformed("nothing was remembered")
+
+    def again(self, at: int) -> Iterable[Output]:
+        """There are more secrets than before, or a second has passed, for a dissector that `waits`."""
+        return ()
 
     @abstractmethod
     def pending(self, side: Side) -> int:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, NamedTuple
 
+from pysniff.encryption import Encryption
 from pysniff.limits import MIB, SECOND
 from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
 
@@ -55,10 +56,11 @@ class Flow:
     `key` is that of the first packet (addresses and ports of sender and receiver, as on the wire),
     `first` its time, `seq` the TCP sequence number of its first byte. `flipped`: the first sender turned out to
     be the server. `given` and `called`: what the ends of `key` are called, by sources and by traffic.
+    `encryption`: out of which its entries are read, if any.
     """
 
     __slots__ = (
-        "transport", "key", "first", "node", "capture_source", "seq", "flipped", "given", "called",
+        "transport", "key", "first", "node", "capture_source", "seq", "flipped", "given", "called", "encryption",
         "_name", "_ends", "_named",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class Flow:
         self.flipped = False
         self.given = ("", "")
         self.called: tuple[Called, Called] | None = None
+        self.encryption: Encryption | None = None
         self._name = ""
         self._ends: tuple[Endpoint, Endpoint] | None = None
         self._named: tuple[tuple[str, str], tuple[Endpoint, Endpoint]] | None = None
@@ -296,6 +299,11 @@ class Entry:
         return self._flow.capture_source
 
     @property
+    def tls(self) -> Encryption | None:
+        """What it was read out of, if it was encrypted."""
+        return self._flow.encryption
+
+    @property
     def status(self) -> str:
         response = self.response
         return "" if response is None else str(response.status_text)
@@ -345,6 +353,7 @@ class Entry:
         name = self._flow.name
         message = self._message
         faults = self.faults
+        encryption = self._flow.encryption
         return {
             "schema": SCHEMA,
             "id": f"{self._flow.node}.{name}.{place(message)}",
@@ -358,7 +367,7 @@ class Entry:
             "dst": {"ip": target.ip, "port": target.port, "name": target.name},
             "nodes": [self._flow.node],
             "capture_source": self._flow.capture_source,
-            "tls": None,
+            "tls": None if encryption is None else encryption.to_dict(),
             "status": self.status,
             "ok": self.ok,
             "summary": message.summary,
@@ -370,4 +379,5 @@ class Entry:
         }
 
     def __repr__(self) -> str:
-        return f"<Entry {self.id} {self.src} > {self.dst} {self.protocol} {self.summary!r} {self.status}>"
+        protocol = self.protocol if self.tls is None else f"{self.protocol} (tls)"
+        return f"<Entry {self.id} {self.src} > {self.dst} {protocol} {self.summary!r} {self.status}>"

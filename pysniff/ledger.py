@@ -42,8 +42,13 @@ EQUATIONS = (
         ("udp_delivered", "udp_duplicate_bytes", "udp_skipped_bytes"),
     ),
     Equation(
+        "every byte of plain text that a process told went on, was told or read already, is of others, or waits",
+        ("plain_bytes",),
+        ("plain_delivered", "plain_duplicate_bytes", "plain_filtered", "plain_held_bytes"),
+    ),
+    Equation(
         "every byte that went on is in an entry, in a reason, or waits",
-        ("tcp_in_order", "udp_delivered", "recalled_bytes"),
+        ("tcp_in_order", "udp_delivered", "plain_delivered", "recalled_bytes"),
         ("entry_bytes", "overhead_bytes", "unrecognised_bytes", "undecoded", "pending_bytes", "waiting_bytes"),
     ),
     Equation("every gap was told to a conversation", ("gap_bytes",), ("gap_dissected", "gap_unrecognised")),
@@ -88,6 +93,8 @@ _NOTES = (
     "pruned_packets",
     "resumed_blind",
     "names_forgotten",
+    "conversations_inside",
+    "plain_chunks",
 )
 
 _LOST = (
@@ -175,6 +182,13 @@ class Ledger:
     not_matching: int
     filter_errors: int
     names_forgotten: int
+    conversations_inside: int
+    plain_chunks: int
+    plain_bytes: int
+    plain_delivered: int
+    plain_duplicate_bytes: int
+    plain_filtered: int
+    plain_held_bytes: int
 
     __slots__ = _COUNTS + _NOTES
 
@@ -231,6 +245,13 @@ class Ledger:
             f"{self.unrequested:,} responses without request, {self.alone:,} alone, "
             f"{self.unrecognised:,} not recognised",
         ]
+        if self.plain_chunks:
+            lines.append(
+                f"plain     {self.plain_bytes:,} bytes read in processes: {self.plain_delivered:,} went on"
+                + _unless_zero(self.plain_duplicate_bytes, "read already")
+                + _unless_zero(self.plain_filtered, "of connections that are not captured here")
+                + _unless_zero(self.plain_held_bytes, "waiting")
+            )
         if self.not_matching or self.filter_errors:
             failed = _unless_zero(self.filter_errors, "of them because the filter failed on them")
             lines.append(f"filter    {self.not_matching:,} entries did not match{failed}")

@@ -30,6 +30,11 @@ class Limits:
     detect_bytes: int = 8 * KIB  # first bytes of a half that decide its protocol
     detect_chunks: int = 4_096  # chunks looked at when joined in the middle: a message may start at any
 
+    # TLS: records that wait for a secret, or for the other half
+    undecrypted_bytes: int = MIB  # of one connection: what a fast one says in the time that a key needs
+    undecrypted_total: int = 64 * MIB  # of all connections
+    undecrypted_wait: int = 5 * SECOND  # a program writes its key log while it shakes hands
+
     # Reassembly
     held_bytes: int = 4 * MIB  # out-of-order bytes waiting in one half
     held_segments: int = 2_048  # and their number

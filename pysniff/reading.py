@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from threading import Lock
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Protocol, Self
 from pysniff.descriptors import Paths, schemas
 from pysniff.entry import Entry
 from pysniff.errors import CaptureError, ReadError
+from pysniff.keylogs import CaptureSecrets, key_logs
 from pysniff.ledger import Ledger
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.names import Lesson
 from pysniff.packet import Block
+from pysniff.secrets import Secrets
 from pysniff.sniffer import Sniffer
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
     from pysniff.capture.files import CaptureFile
     from pysniff.capture.live import Live
     from pysniff.hosts import Source as NameFile
+    from pysniff.keylogs import Paths as KeyLogs
     from pysniff.kfl.filter import Filter
+    from pysniff.launched.belonging import Belonging
+    from pysniff.plain import PlainChunk
+    from pysniff.tracing import Tracing
 
 
 class Taker(Protocol):
@@ -48,6 +54,7 @@ def read(
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
     names: NameFile = None,
+    keylog: KeyLogs = (),
     limits: Limits = DEFAULT,
     write: Taker | None = None,
     progress: Progress | None = None,
@@ -58,7 +65,8 @@ def read(
     `filter`: a display filter; entries that do not match are counted, not given. `bpf`: a capture filter.
     `follow`: wait for more where a file ends. `duration`: seconds of packet time. `proto`: files with protobuf
     descriptor sets. `names`: a file with names of addresses, or a Names; beside it those count that DNS answers in the
-    packets and the captures themselves tell.
+    packets and the captures themselves tell. `keylog`: files with secrets that decrypt TLS, as SSLKEYLOGFILE has them,
+    beside those that the captures bring; where packets are waited for, secrets are, too.
     `write`: takes the packets that the filter lets through. `progress`: called with bytes read and bytes in all.
     `dissect`: without it there are no entries, and packets only go to `write`.
     Raises FileError and a display filter's FilterError at once, a capture filter's with the first packet (whether it
@@ -76,12 +84,15 @@ def read(
         # Only the Sniffer knows what to do with runs.
         runs = len(paths) == 1 and not bpf and duration is None and write is None
         files = [stack.enter_context(open_capture(path, follow=follow, runs=runs)) for path in paths]
+        secrets = Secrets(CaptureSecrets(files), *key_logs(keylog, follow or None in [file.size for file in files]))
     except BaseException:
         stack.close()
         raise
     packets = _Files(files, progress, named=called.captures)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=schema, capture_source="file", names=called)
-    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted, dissect=dissect)
+    sniffer = Sniffer(
+        limits=limits, decode_as=decode_as, proto=schema, capture_source="file", names=called, secrets=secrets
+    )
+    return Entries(sniffer, packets, stack, _Chosen(bpf, duration, write), wanted, secrets=secrets, dissect=dissect)
 
 
 def sniff(
@@ -92,6 +103,8 @@ def sniff(
     decode_as: DecodeAs | None = None,
     proto: Paths = (),
     names: NameFile = None,
+    keylog: KeyLogs = (),
+    tls: str | Tracing = "",
     limits: Limits = DEFAULT,
     write: Taker | None = None,
     netns: Sequence[str] = (),
@@ -100,18 +113,51 @@ def sniff(
 
     `filter`: a display filter. `duration`: seconds on the clock; otherwise until close(). `proto`: files with
     protobuf descriptor sets. `names`: as of read(). `netns`: network namespaces to capture in, by name, path or
-    process number, or "all". Raises CaptureError, PrivilegeError, FilterError or FileError.
+    process number, or "all". `keylog`: files with secrets that decrypt TLS; they may grow, and need not exist yet.
+    `tls`: "keys" or "plaintext", read out of running programs through the kernel, or a Tracing, which ends with the
+    capture. Raises CaptureError, PrivilegeError, FilterError or FileError.
     """
     from pysniff.capture.live import open_live
     from pysniff.hosts import names_from
 
     schema, called = schemas(proto), names_from(names)
     wanted = _compiled(filter)
+    secrets = Secrets(*key_logs(keylog, follow=True))
     stack = ExitStack()
-    live = open_live(interfaces, bpf, netns=netns)
-    stack.enter_context(live)
-    sniffer = Sniffer(limits=limits, decode_as=decode_as, proto=schema, capture_source="libpcap", names=called)
-    return Entries(sniffer, _Interfaces(live, duration), stack, _Chosen("", None, write), wanted)
+    tracing = _tracing(tls)
+    try:
+        if tracing is not None:
+            stack.enter_context(tracing)
+            if tracing.secrets is not None:
+                secrets.attach(tracing.secrets)
+        live = open_live(interfaces, bpf, netns=netns)
+        stack.enter_context(live)
+    except BaseException:
+        stack.close()
+        raise
+    sniffer = Sniffer(
+        limits=limits,
+        decode_as=decode_as,
+        proto=schema,
+        capture_source="libpcap",
+        names=called,
+        secrets=secrets,
+        plain_alone=not bpf and not netns and (not interfaces or "any" in interfaces),
+    )
+    packets = _Interfaces(live, duration)
+    chosen = _Chosen("", None, write)
+    return Entries(sniffer, packets, stack, chosen, wanted, secrets=secrets, tracing=tracing)
+
+
+def _tracing(tls: str | Tracing) -> Tracing | None:
+    """Probes, if they are wanted."""
+    if not isinstance(tls, str):
+        return tls
+    if not tls:
+        return None
+    from pysniff.tracing import Tracing
+
+    return Tracing(tls)
 
 
 def _compiled(filter: str | Filter) -> Filter | None:
@@ -126,7 +172,11 @@ def _compiled(filter: str | Filter) -> Filter | None:
 
 
 class Entries:
-    """Entries as they complete: an iterator, also asynchronous, and a context manager that ends the capture."""
+    """Entries as they complete: an iterator, also asynchronous, and a context manager that ends the capture.
+
+    `secrets`: what decrypts. `undecrypted`: TLS connections that were not, so far, by reason. `tracing`: what reads in
+    running programs.
+    """
 
     def __init__(
         self,
@@ -136,8 +186,14 @@ class Entries:
         chosen: _Chosen,
         filter: Filter | None = None,
         *,
+        secrets: Secrets,
+        tracing: Tracing | None = None,
         dissect: bool = True,
     ) -> None:
+        self.tracing = tracing
+        self._heard: deque[PlainChunk] = deque()  # later than the packets so far
+        self.secrets = secrets
+        self.undecrypted: Counter[str] = Counter()
         self._sniffer = sniffer
         self._packets = packets
         self._stack = stack
@@ -167,10 +223,20 @@ class Entries:
         """What a person should know, in order: an interface that went away, a followed file that was replaced."""
         return self._packets.notices
 
+    def only(self, belonging: Belonging) -> None:
+        """Take the packets alone that it lets through: of a live capture that has not been iterated yet."""
+        if isinstance(self._packets, _Interfaces):
+            self._packets.belonging = belonging
+
     def stop(self) -> None:
         """End the capture soon; what was captured is still yielded. Safe in a signal handler and other threads."""
         self._stopped = True
         self._packets.stop()
+
+    def finish(self) -> None:
+        """As stop(), behind everything that has passed by now; it may take a second. Safe in other threads."""
+        self._packets.settle()
+        self.stop()
 
     def close(self) -> None:
         """End the capture and release everything; entries not yet taken are dropped."""
@@ -232,11 +298,14 @@ class Entries:
                 for item in self._packets:
                     if told := self._packets.lessons():
                         sniffer.learn(told)
+                    if not self._dissects:
+                        self.secrets.poll()  # for who keeps them beside the packets
                     if not isinstance(item, Block):
-                        entries = sniffer.advance(item.time_ns)
+                        entries = [*self._overheard(item.time_ns), *sniffer.advance(item.time_ns)]
                     else:
                         block = chosen.of(item, sniffer)
-                        entries = sniffer.feed_block(block) if self._dissects and block.records else []
+                        entries = self._overheard(block.records[0][0]) if self.tracing and block.records else []
+                        entries += sniffer.feed_block(block) if self._dissects and block.records else []
                     if entries and (wanted := self._matching(entries)):
                         yield wanted
                     if (self._stopped and isinstance(self._packets, _Files)) or chosen.over:
@@ -244,15 +313,29 @@ class Entries:
             except (ReadError, CaptureError) as error:
                 failure = error  # what was good before it comes first
             sniffer.learn(self._packets.lessons())
-            entries = sniffer.close()
+            entries = [*self._overheard(None), *sniffer.close()]
             self._packets.account(sniffer.ledger)
             if entries and (wanted := self._matching(entries)):
                 yield wanted
         if failure is not None:
             raise failure
 
+    def _overheard(self, before: int | None) -> list[Entry]:
+        """Entries of what was read in programs up to that time, or of all of it: not ahead of packets still to come."""
+        heard = self._heard
+        if self.tracing is None:
+            return []
+        heard.extend(self.tracing.chunks())
+        ready: list[PlainChunk] = []
+        while heard and (before is None or heard[0].time_ns <= before):
+            ready.append(heard.popleft())
+        return self._sniffer.feed_plain(ready) if ready else []
+
     def _matching(self, entries: list[Entry]) -> list[Entry]:
         """Those that the display filter lets through; the ledger has the others."""
+        for entry in entries:
+            if entry.protocol == "tlsx" and (reason := getattr(entry.response, "not_decrypted", "")):
+                self.undecrypted[reason] += 1
         filter = self._filter
         if filter is None:
             return entries
@@ -333,6 +416,9 @@ class _Files:
         for file in self._files:
             file.close()
 
+    def settle(self) -> None:
+        """A file has what it has."""
+
     def account(self, ledger: Ledger) -> None:
         ledger.recorded_drops = sum(file.dropped for file in self._files)
 
@@ -344,6 +430,8 @@ class _Interfaces:
         self._live = live
         self._duration = duration
         self._received = 0
+        self.belonging: Belonging | None = None
+        self._others = 0  # packets that it kept away, as far as they are accounted for
 
     @property
     def interfaces(self) -> Sequence[str]:
@@ -361,7 +449,12 @@ class _Interfaces:
             for item in self._live:
                 if isinstance(item, Block):
                     self._received += len(item)
-                yield item
+                if self.belonging is None:
+                    yield item
+                else:
+                    yield from self.belonging.pass_on(item)
+            if self.belonging is not None:
+                yield from self.belonging.rest()
         finally:
             if timer is not None:
                 timer.cancel()
@@ -377,9 +470,19 @@ class _Interfaces:
     def stop(self) -> None:
         self._live.stop()
 
+    def settle(self) -> None:
+        """Wait until what has passed was handed over, or will be all the same when it is stopped."""
+        from time import sleep
+
+        sleep(self._live.settles)
+
     def account(self, ledger: Ledger) -> None:
         counts = self._live.counts()
         ledger.live_packets = self._received
         ledger.kernel_received = counts.received_by_kernel
         ledger.kernel_dropped = counts.dropped_by_kernel
         ledger.interface_dropped = counts.dropped_by_interface
+        if self.belonging is not None:
+            left_out, self._others = self.belonging.others - self._others, self.belonging.others
+            ledger.packets += left_out
+            ledger.filtered += left_out

@@ -108,6 +108,9 @@ class Half:
         """Modulo 4 GiB, counted from where it was joined."""
         return 0 if self.next == UNKNOWN else ((self.next - self.base) & _MASK) + self._wrapped
 
+    def place(self, offset: int) -> int:
+        return offset
+
     # Segments
 
     def start(self, seq: int, before: int = 0) -> None:

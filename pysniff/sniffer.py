@@ -16,10 +16,13 @@ from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.names import NOTHING as NO_NAMES
 from pysniff.names import Learnt, Lesson, Names
+from pysniff.overheard import Overheard
 from pysniff.packet import Block, Datagram, Packet, Segment
+from pysniff.plain import PlainChunk
 from pysniff.protobuf.schema import NOTHING, Schemas
 from pysniff.reassembly import COUNTED
 from pysniff.resumption import Absent, Resumption
+from pysniff.secrets import Secrets
 from pysniff.shapes import PAYLOAD, interface_of, plain_datagram, shape_of
 from pysniff.tcp import IDLE_CHECK, Connections, reverse
 from pysniff.udp import Exchanges
@@ -30,7 +33,8 @@ class Sniffer:
 
     `decode_as`: transport and port to protocol, e.g. {("tcp", 9000): "redis"}. `proto`: protobuf descriptor sets.
     `node` and `capture_source` are written into the entries. `names`: what addresses are called, beside what traffic
-    tells of it.
+    tells of it. `secrets`: what decrypts. `plain_alone`: what processes tell is read where no packets of the
+    connection are seen, too; a capture filter wants otherwise.
     """
 
     def __init__(
@@ -42,21 +46,25 @@ class Sniffer:
         decode_as: Mapping[tuple[str, int], str] | None = None,
         proto: Schemas = NOTHING,
         names: Names = NO_NAMES,
+        secrets: Secrets | None = None,
+        plain_alone: bool = True,
     ) -> None:
         refining = [refinement(limits, proto) for refinement in refinements()]
-        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source, names)
+        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source, names, secrets)
         self._tcp = Connections(self._core)
         self._udp = Exchanges(self._core)
+        self._overheard = Overheard(self._core, self._tcp, alone=plain_alone)
         self._decoder = Decoder(limits)
         self._sweep = NEVER
         self._now = 0
+        self._secrets_known = 0
 
     @property
     def ledger(self) -> Ledger:
         """The account as of now."""
         ledger = self._core.ledger
-        open_now = [*self._tcp.open(), *self._udp.open()]
-        waiting = [request for conversation in open_now for request in conversation.pairs.waiting()]
+        open_now = [*self._tcp.open(), *self._udp.open(), *self._overheard.open()]
+        waiting = [request for conversation in open_now for request in conversation.waiting()]
         ledger.pending_bytes = sum(conversation.pending() for conversation in open_now)
         ledger.waiting = len(waiting)
         ledger.waiting_bytes = sum(request.size for request in waiting)
@@ -77,6 +85,16 @@ class Sniffer:
         self._receive(block)
         return self._taken()
 
+    def feed_plain(self, chunks: Iterable[PlainChunk]) -> list[Entry]:
+        """Take plain text that processes sent and received, in the order of its time among the packets.
+
+        It is read where the packets of its connection cannot be decrypted, or where there are none.
+        """
+        for chunk in chunks:
+            self._advance(chunk.time_ns)
+            self._overheard.take(chunk)
+        return self._taken()
+
     def resume(self, resumption: Resumption) -> None:
         """Let a conversation go on, under its name, when its next packet comes; one that is open does so anyway."""
         half = self._tcp.halves.get(resumption.key) if resumption.transport == "tcp" else None
@@ -91,9 +109,9 @@ class Sniffer:
 
     def settled(self, before: int) -> bool:
         """Whether every exchange that began up to that time is in an entry, closed."""
-        return all(
+        return self._overheard.settled(before) and all(
             conversation.flow.first > before or conversation.settled(before)
-            for conversation in (*self._tcp.open(), *self._udp.open())
+            for conversation in (*self._tcp.open(), *self._udp.open(), *self._overheard.open())
         )
 
     def left_out(self, stream: str, part: int, ends: tuple[Absent, Absent]) -> None:
@@ -122,12 +140,15 @@ class Sniffer:
     def advance(self, time_ns: int) -> list[Entry]:
         """Let packet time pass without packets; the entries whose deadline came."""
         self._advance(time_ns)
+        if self._core.decrypting:
+            self._ask_again()
         return self._taken()
 
     def close(self) -> list[Entry]:
         """The capture is over; everything still open becomes an entry."""
         self._tcp.close(self._now)
         self._udp.close(self._now)
+        self._overheard.close(self._now)
         return self._taken()
 
     def _taken(self) -> list[Entry]:
@@ -146,11 +167,13 @@ class Sniffer:
                 deadlines.fire()
                 if self._sweep > due + SECOND:  # the clock was ahead: without sweeps nothing would end here
                     self._sweep = (due // SECOND + 1) * SECOND
-            elif self._tcp.busy() or self._udp.busy() or self._decoder.fragments.waiting:
+            elif self._busy():
                 idle_check = due % IDLE_CHECK == 0
                 self._decoder.fragments.advance(due)
                 self._tcp.sweep(due, idle_check)
                 self._udp.sweep(due, idle_check)
+                self._overheard.sweep(due, idle_check)
+                self._decrypt(due)
                 self._sweep = due + SECOND
             else:
                 self._sweep = NEVER
@@ -159,10 +182,29 @@ class Sniffer:
             self._sweep = (now // SECOND + 1) * SECOND
         return min(core.deadlines.next, self._sweep)
 
+    def _busy(self) -> bool:
+        """Whether there is anything that time could change."""
+        return self._tcp.busy() or self._udp.busy() or self._overheard.busy() or bool(self._decoder.fragments.waiting)
+
     def _receive(self, block: Block) -> None:
         self._core.ledger.packets += len(block)
         self._core.ledger.packet_bytes += block.captured()
         self._run(block)
+        if self._core.decrypting:
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Look for secrets, and go on with conversations that wait for some."""
+        secrets = self._core.secrets
+        if not secrets.complete:
+            secrets.poll()
+        if secrets.added != self._secrets_known:
+            self._secrets_known = secrets.added
+            self._decrypt(self._now)
+
+    def _decrypt(self, now: int) -> None:
+        for conversation in list(self._core.decrypting):
+            conversation.ask_again(now)
 
     def _run(self, block: Block) -> None:
         """The packet loop: TCP in its common shapes takes one unpacking and one look-up; the rest goes elsewhere."""

@@ -6,7 +6,7 @@ The packet loop in sniffer.py delivers what is in order by itself; everything el
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from pysniff.conversation import Conversation
@@ -30,10 +30,12 @@ def reverse(key: bytes) -> bytes:
 class Connections:
     """All TCP connections; `halves` by key, both ways."""
 
-    __slots__ = ("halves", "_core", "_syns", "_open", "_ended")
+    __slots__ = ("halves", "ending", "_core", "_syns", "_open", "_ended")
 
     def __init__(self, core: Core) -> None:
         self.halves: dict[bytes, Half] = {}
+        # Who wants to know that one is about to end: its key, and when.
+        self.ending: Callable[[bytes, Conversation, int], None] | None = None
         self._core = core
         # SYNs that no data followed so far: first sequence number, whether it was a SYN-ACK, time.
         self._syns: OrderedDict[bytes, tuple[int, bool, int]] = OrderedDict()
@@ -253,6 +255,8 @@ class Connections:
         key = self._open.pop(conversation)
         half = self.halves[key]
         self._flush(half, at)
+        if self.ending is not None:
+            self.ending(key, conversation, at)
         conversation.close(at, reason)
         for one in (half, half.peer):
             one.stop()

@@ -40,6 +40,9 @@ class Direction:
     def offset(self) -> int:
         return 0
 
+    def place(self, offset: int) -> int:
+        return offset
+
     def progress(self) -> int:
         return self._count
 

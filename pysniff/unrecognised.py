@@ -62,6 +62,9 @@ class Counted(Protocol):
     first: int
     last: int
 
+    def place(self, offset: int) -> int:
+        """As of halves.Half."""
+
 
 class Unrecognised:
     """A conversation that nobody knows: `seen` of each half, client first, before that was clear."""
@@ -86,6 +89,7 @@ class Unrecognised:
         for seen, half in zip(self._seen, halves, strict=True):
             part = seen.copy(())
             part.add(half.packets, half.bytes, half.first, half.last)
+            part.position = half.place(part.position)
             for absent in self._absent(seen.side) if state == "closed" else ():
                 part.add(absent.packets, absent.bytes, absent.last, max(absent.last, part.last))
             parts.append(part if part.packets else None)

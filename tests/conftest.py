@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_root: captures live, or makes network namespaces")
+    config.addinivalue_line(
+        "markers", "needs_ebpf: probes programs; where it cannot, PYSNIFF_REQUIRE_EBPF=1 makes it fail"
+    )
     config.addinivalue_line("markers", "needs(*programs): runs programs that a machine may lack")
     os.environ["PATH"] = SEARCH
 
@@ -33,10 +37,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         pytest.skip("needs root")
+    if item.get_closest_marker("needs_ebpf") and (problem := _no_ebpf()):
+        if os.environ.get("PYSNIFF_REQUIRE_EBPF") == "1":
+            pytest.fail(f"PYSNIFF_REQUIRE_EBPF=1, but {problem}", pytrace=False)
+        pytest.skip(problem)
     for mark in item.iter_markers("needs"):
         missing = [program for program in mark.args if shutil.which(program, path=SEARCH) is None]
         if missing:
             pytest.skip(f"needs {', '.join(missing)}")
+
+
+@cache
+def _no_ebpf() -> str:
+    """Why programs cannot be probed here; "" where they can."""
+    from pysniff.errors import CaptureError
+    from pysniff.tracer.privileges import require
+
+    try:
+        require()
+    except CaptureError as error:
+        return str(error)
+    return ""
 
 
 @pytest.fixture(scope="session")

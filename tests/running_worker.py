@@ -36,6 +36,7 @@ class Running:
         self.store = folder / "store"
         self.node = node
         self.lines: list[str] = []
+        self.prefix: tuple[str, ...] = ()  # a program that starts it
         self._arguments = arguments
         self._environment = {**os.environ, "XDG_STATE_HOME": str(folder), "PYSNIFF_TOKEN": TOKEN}
         self._process: subprocess.Popen[str] | None = None
@@ -58,6 +59,7 @@ class Running:
     def begin(self) -> None:
         """Start it, and wait until it listens."""
         words = command("--store", self.store, "--node", self.node, "--listen", "127.0.0.1:0", *self._arguments)
+        words = [*self.prefix, *words]
         self._process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=self._environment)
         self._thread = Thread(target=self._listen, daemon=True)
         self.lines.clear()

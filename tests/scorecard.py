@@ -56,7 +56,7 @@ def read(capture: Capture) -> list[Entry]:
     """Its entries; a file that breaks off gives those before the cut."""
     entries: list[Entry] = []
     with suppress(ReadError):
-        entries.extend(pysniff.read(capture.file))
+        entries.extend(pysniff.read(capture.file, keylog=capture.key_logs))
     return entries
 
 

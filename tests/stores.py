@@ -9,9 +9,11 @@ import pysniff
 from pysniff.capture.files import open_capture
 from pysniff.entry import Entry
 from pysniff.errors import PysniffError
+from pysniff.keylogs import CaptureSecrets
 from pysniff.kfl.variables import compile
 from pysniff.names import Names
 from pysniff.packet import Block, Packet
+from pysniff.secrets import Secret, SecretSource
 from pysniff.sniffer import Sniffer
 from pysniff.store.query import Query
 from pysniff.store.question import Question
@@ -34,6 +36,33 @@ def blocks_of(path: Path) -> list[Block]:
     except PysniffError:
         pass
     return found
+
+
+class Known:
+    """Secrets that are all there from the beginning; each reader of them asks one of its own."""
+
+    complete = True
+
+    def __init__(self, name: str, secrets: Iterable[Secret]) -> None:
+        self.name = name
+        self._secrets = [*secrets]
+
+    def take(self) -> list[Secret]:
+        secrets, self._secrets = self._secrets, []
+        return secrets
+
+
+def secrets_of(path: Path) -> list[Known] | None:
+    """What a capture says of secrets of TLS."""
+    found: list[Secret] = []
+    try:
+        with open_capture(path) as source:
+            secrets = CaptureSecrets([source])
+            for _ in source:
+                found += secrets.take()
+    except PysniffError:
+        pass
+    return [Known("pcapng", found)] if found else None
 
 
 def read(path: Path) -> list[Entry]:
@@ -64,9 +93,10 @@ def recorded(
     segment_size: int | None = SEGMENT,
     keep_all: bool = True,
     flush_every: int = 0,
+    secrets: Sequence[SecretSource] | None = None,
 ) -> Recording:
     """Record packets, and close; `flush_every`: so many blocks, but for those flushes that are due by themselves."""
-    recording = Recording(directory, limit, segment_size=segment_size, keep_all=keep_all)
+    recording = Recording(directory, limit, segment_size=segment_size, keep_all=keep_all, secrets=secrets)
     for number, block in enumerate(blocks):
         recording.add(block if isinstance(block, Block) else Block.of(block))
         if flush_every and number % flush_every == flush_every - 1:

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pysniff.dissector import Context, Dissector, Malformed, Output, Overhead, Switch, Undecoded
+from pysniff.dissector import (
+    Context,
+    Dissector,
+    Inside,
+    InsideEnd,
+    InsideGap,
+    Malformed,
+    Output,
+    Overhead,
+    Switch,
+    Undecoded,
+    Within,
+)
 from pysniff.message import CLIENT, SERVER, Message, Role, Side
 
 
 class Talk:
     """Feeds a dissector and collects what it gives. Time starts at 1 s and goes on 1 ms a call.
 
-    `malformed`: what Malformed said; afterwards nothing more is fed, as in the core.
+    `malformed`: what Malformed said; afterwards nothing more is fed, as in the core. `carried`: what it gave of a
+    protocol within.
     """
 
     def __init__(self, dissector: Dissector, context: Context | None = None) -> None:
@@ -23,6 +36,8 @@ class Talk:
         self.messages: list[Message] = []
         self.switches: list[Switch] = []
         self.undecoded: list[Undecoded] = []
+        self.within: Within | None = None
+        self.carried: list[Inside | InsideGap | InsideEnd] = []
         self.malformed: str | None = None
         self._fed = [0, 0]
         self._back = [0, 0]
@@ -92,10 +107,32 @@ class Talk:
             assert output.size > 0 and output.reason
             self.undecoded.append(output)
             self._back[output.side] += output.size
+        elif isinstance(output, Within):
+            assert self.within is None, "within comes once"
+            self.within = output
+        elif isinstance(output, (Inside, InsideGap, InsideEnd)):
+            self._carry(output)
         else:
             self.switches.append(output)
             self._back[CLIENT] += len(output.client)
             self._back[SERVER] += len(output.server)
+
+    def _carry(self, output: Inside | InsideGap | InsideEnd) -> None:
+        """What is carried comes behind Within, in the order of its places, and none behind its end."""
+        assert self.within is not None
+        assert output.at <= self.now
+        before = [one for one in self.carried if one.side is output.side]
+        assert not before or not isinstance(before[-1], InsideEnd)
+        if isinstance(output, Inside):
+            assert output.data
+            places = [one for one in before if isinstance(one, Inside)]
+            assert not places or places[-1].position + len(places[-1].data) <= output.position
+            self._back[output.side] += len(output.data)
+        self.carried.append(output)
+
+    def plain(self, side: Side) -> bytes:
+        """The bytes of the protocol within."""
+        return b"".join([one.data for one in self.carried if isinstance(one, Inside) and one.side is side])
 
     def check(self) -> None:
         """The law, for both halves."""

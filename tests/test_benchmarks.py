@@ -11,7 +11,7 @@ import pytest
 from benchmarks import captures, cluster, half_open, measure, network, store_capture, store_traffic
 from benchmarks.measure import Samples
 from benchmarks.recipes import RECIPES
-from benchmarks.report import Ratio, Row, Section
+from benchmarks.report import Paired, Ratio, Row, Section
 from benchmarks.run import document, merged
 
 
@@ -43,6 +43,26 @@ def test_a_goal_is_met_only_where_its_ratio_holds(
     ours: float, peer: float, ratio: Ratio, goal: float, met: bool
 ) -> None:
     assert row(ours, peer, ratio, goal).met is met
+
+
+def paired(ratios: list[float], goal: float | None = None, *, equal: bool = False) -> Paired:
+    return Paired("what", Samples(tuple(ratios)), "peer", Samples((1.0,) * len(ratios)), "us", goal, equal)
+
+
+def test_the_interval_of_pairs_is_that_of_the_median() -> None:
+    """Of 20 the 6th and the 15th: the median is outside with 4.1 % (binomial distribution)."""
+    ratios = [1 + number / 100 for number in range(20)]
+    assert paired(ratios).interval == (ratios[5], ratios[14])
+    assert paired(ratios[:6]).interval == (ratios[0], ratios[5])
+
+
+def test_pairs_meet_a_goal_by_their_median_and_equality_by_their_interval() -> None:
+    ratios = [1 + number / 100 for number in range(20)]
+    assert paired(ratios, 1.1).met
+    assert not paired(ratios, 1.05).met
+    assert not paired(ratios, equal=True).met
+    assert paired([ratio - 0.05 for ratio in ratios], equal=True).met
+    assert "of pairs, 1.05 to 1.14 | <= 1.05: **missed** |" in paired(ratios, 1.05).line()
 
 
 def test_a_missed_goal_is_said_in_the_table() -> None:
@@ -104,7 +124,7 @@ def test_contestants_take_turns_until_the_time_is_up() -> None:
     assert len(measure.interleave({"c": lambda: 1.0}, rounds=9, seconds=0)["c"].values) == 1
 
 
-@pytest.mark.parametrize("name", ["h2c", "grpc", "grpc-stream", "redis", "dns"])
+@pytest.mark.parametrize("name", ["h2c", "grpc", "grpc-stream", "redis", "dns", "tls"])
 def test_a_recipe_records_its_traffic(name: str, tmp_path: Path) -> None:
     if reason := captures.unavailable(name):
         pytest.skip(reason)
@@ -112,6 +132,7 @@ def test_a_recipe_records_its_traffic(name: str, tmp_path: Path) -> None:
     recorded = captures.record(RECIPES[name], 1, 16, path)
     assert recorded.dropped == 0
     assert recorded.captured == captures.size(path) > 8  # more than the handshake and the goodbye
+    assert all(captures.beside(path, kept).stat().st_size for kept in RECIPES[name].keeps)
 
 
 def test_an_hour_keeps_what_connections_say_in_their_order(flood: Path, monkeypatch: pytest.MonkeyPatch) -> None:

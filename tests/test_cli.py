@@ -14,14 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pysniff.cli import group, source
-from pysniff.cli.checks import Check, Verdict
 from pysniff.cli.details import body_lines, head_lines, hex_lines, indented
 from pysniff.cli.feel import quiet_hint
+from pysniff.cli.finding import Check, Verdict
 from pysniff.cli.json_lines import line
 from pysniff.cli.lines import duration, size
 from pysniff.cli.options import Seconds, Size, decode_as
 from pysniff.cli.progress import Progress
-from pysniff.cli.sniff import sniff
 from pysniff.cli.source import interruptible
 from pysniff.cli.terminal import Terminal, cells, cut, terminal, visible
 from pysniff.entry import Entry, Flow
@@ -29,6 +28,7 @@ from pysniff.errors import CaptureError, FilterError, OptionError, PrivilegeErro
 from pysniff.ledger import Ledger
 from pysniff.limits import SECOND
 from pysniff.message import Fault, Message, Role, Side
+from pysniff.secrets import Secrets
 
 NOON = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z
 CLIENT = bytes([10, 0, 0, 7])
@@ -96,6 +96,7 @@ class FakeEntries:
         self.ledger = Ledger()
         self.interfaces = ("lo",)
         self.notices: list[str] = []
+        self.secrets = Secrets()
         self._batches = batches
         self._failure = failure
         self.closed = False
@@ -375,7 +376,7 @@ def test_c_counts_calls_and_not_their_revisions(run: Run) -> None:
 
 
 def test_q_shows_no_entries_and_neither_does_writing_to_stdout(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pysniff.cli.run.open_writer", lambda target: None)
+    monkeypatch.setattr("pysniff.cli.run.open_writer", lambda target, private: None)
     assert run([entry()], "-r", "x", "-q").output == ""
     assert run([entry()], "-r", "x", "-w", "-").output == ""
     assert run([entry()], "-r", "x", "-w", "file").stdout != ""
@@ -570,11 +571,11 @@ def test_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
 
 
-def option_rows() -> list[str]:
-    """The table of docs/cli.md, from the options themselves."""
+def option_rows(command: click.Command) -> list[str]:
+    """A table of docs/cli.md, from the options themselves."""
     rows = []
-    with sniff.make_context("sniff", [], resilient_parsing=True) as context:
-        for param in sniff.get_params(context):
+    with command.make_context(command.name, [], resilient_parsing=True) as context:
+        for param in command.get_params(context):
             if isinstance(param, click.Option) and not param.hidden:
                 names = ", ".join(param.opts)
                 metavar = f" {param.metavar}" if param.metavar else ""
@@ -582,8 +583,9 @@ def option_rows() -> list[str]:
     return rows
 
 
-def test_every_option_is_in_the_page() -> None:
-    table = "\n".join(option_rows())
+@pytest.mark.parametrize("name", ["sniff", "run"])
+def test_every_option_is_in_the_page(name: str) -> None:
+    table = "\n".join(option_rows(group.commands[name]))
     assert table in PAGE, f"docs/cli.md should have:\n{table}"
 
 

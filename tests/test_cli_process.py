@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import http.client
 import http.server
@@ -12,7 +13,9 @@ import signal
 import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -242,6 +245,32 @@ def test_a_signal_ends_it_with_the_ledger_and_calls_show_as_they_come(number: si
         process.send_signal(number)
         assert b"packets   4 received" in process.stderr.read()
         assert process.wait(60) == 0
+
+
+def test_a_signal_while_nobody_reads_leaves_every_line_whole(tmp_path: Path) -> None:
+    """PYTHONUNBUFFERED, as in many containers: then standard output is the file itself, which may take a part."""
+    path = tmp_path / "many.pcap"
+    path.write_bytes(calls(*(f"/{number}/" + "x" * 900 for number in range(1000))))
+    with subprocess.Popen(
+        command("-r", str(path), "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout
+        wait_until_full(process.stdout)
+        process.send_signal(signal.SIGINT)
+        shown = paths(process.stdout.read())
+        assert shown == [f"/{number}/" + "x" * 900 for number in range(len(shown))]
+        assert process.wait(60) == 0
+
+
+def wait_until_full(pipe: IO[bytes]) -> None:
+    """Until nothing more fits into a pipe of 64 KiB."""
+    size = b""
+    while int.from_bytes(size, sys.byteorder) < 60_000:
+        size = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+        time.sleep(0.01)
 
 
 def test_the_second_signal_ends_it_at_once() -> None:

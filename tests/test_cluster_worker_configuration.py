@@ -112,6 +112,7 @@ def test_what_a_document_does_not_name_is_as_the_command_line_says() -> None:
         "storage_limit": 200_000_000,
         "flush_interval": 0.2,
         "targets": ["10.0.0.7"],
+        "tls": "",
     }
     assert command_line.overlaid(Document()) == command_line
 

@@ -48,6 +48,7 @@ class Told(Talk):
     def __init__(self, dissector: Dissector) -> None:
         super().__init__(dissector)
         self.seen = 0
+        self.shown: list[tuple[int, int]] = []  # messages that have begun, as they were when they were last looked at
         self.ended: set[Side] = set()
         self.lost = [0, 0]
 
@@ -89,9 +90,12 @@ class Told(Talk):
             assert isinstance(message.ok, bool) and isinstance(message.version, str)
         self.seen = len(self.messages)
         if self.malformed is None:
-            for shown in self.dissector.open():
+            begun = list(self.dissector.open())
+            places = [(shown.position, shown.size) for shown in begun]
+            for shown in begun if places != self.shown else ():
                 json.dumps([shown.to_dict(1 << 20), shown.summary], allow_nan=False)
                 assert shown.position >= 0 and shown.position + shown.size <= self.reached(shown.side)
+            self.shown = places
 
 
 def told(transcript: Transcript, steps: Iterable[Step], limits: Limits | None = None) -> Told:

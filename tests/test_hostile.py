@@ -22,6 +22,7 @@ from hpack import Encoder
 from packets import ethernet_tcp, ethernet_udp
 from test_contract import calls, memory
 from test_schema import complaints
+from tls_sealing import TLS13_CHOSEN, client_hello, record, server_hello
 from transcripts import ANSWER, ASK, GET7, H2, OK200, TRANSCRIPTS, Transcript, c, dns, h2, s
 from truth.corpus import captures, root
 
@@ -46,6 +47,7 @@ TINY = Limits(
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
     linger=5 * SECOND, waiting_bytes=8 * KIB, fields_bytes=KIB, table_bytes=256, streams=4, resync_bytes=KIB,
     copies=8, copy_window=1_000_000, names=10, name_versions=3, names_bytes=4 * KIB,
+    undecrypted_bytes=4 * KIB, undecrypted_total=4 * KIB, undecrypted_wait=2 * SECOND,
 )  # fmt: skip
 
 
@@ -462,6 +464,15 @@ def named(addresses: int, names: int) -> list[Packet]:
     return [packet for answer in answers for packet in datagrams([s(answer)])]
 
 
+def unheard(pause: int = 0) -> list[Packet]:
+    """A client of TLS says what only the answer to its hello explains; `pause`: so many seconds within that."""
+    sealed = record(23, bytes(6000))
+    hello = record(22, client_hello(bytes(32))) + record(20, b"\1") + sealed
+    packets = conversation(c(hello), c(sealed), s(record(22, server_hello(bytes(32), TLS13_CHOSEN)) + sealed))
+    half = packets[len(packets) // 2].time_ns
+    return [packet._replace(time_ns=packet.time_ns + (packet.time_ns > half) * pause * SECOND) for packet in packets]
+
+
 def kinds(entries: list[Entry]) -> set[str]:
     return {fault.kind for entry in entries for fault in entry.faults}
 
@@ -575,6 +586,10 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
     "name_versions": (lambda: named(1, 30), lambda _, ledger: ledger.names_forgotten == 27),
     # 11 characters each and 200 bytes beside them: 19 of 30 fit.
     "names_bytes": (lambda: named(30, 1), lambda _, ledger: ledger.names_forgotten == 11),
+    # Whose keys nobody knows: what is said before the server is heard waits for it, or is given up.
+    "undecrypted_bytes": (lambda: unheard(), lambda _, ledger: ledger.undecoded["encrypted, handshake not seen"]),
+    "undecrypted_total": (lambda: unheard(), lambda _, ledger: ledger.undecoded["encrypted, handshake not seen"]),
+    "undecrypted_wait": (lambda: unheard(3), lambda _, ledger: ledger.undecoded["encrypted, handshake not seen"]),
     "open_after": (lambda: later(short(1, NOON, False), 3), lambda _, ledger: ledger.open_entries == 1),
 }
 

@@ -57,15 +57,17 @@ def third_party(folder: str, without: tuple[str, ...] = ()) -> set[str]:
 def test_the_package_requires_what_it_imports_and_nothing_else() -> None:
     installed = required(setup()["options"]["install_requires"])
     cluster = required(setup()["options.extras_require"]["cluster"])
-    # Names in YAML are read where PyYAML is there; everything else beyond the plain install is the cluster's.
-    assert third_party("pysniff", without=("cluster", "hosts.py")) == installed
-    assert third_party("pysniff") == installed | cluster
+    tls = required(setup()["options.extras_require"]["tls"])
+    # Names in YAML are read where PyYAML is there; everything else beyond the plain install is the cluster's, and TLS'.
+    assert third_party("pysniff", without=("cluster", "hosts.py", "openers.py", "tls_checks.py")) == installed
+    assert third_party("pysniff", without=("cluster", "hosts.py")) == installed | tls
+    assert third_party("pysniff") == installed | cluster | tls
 
 
 def test_tests_and_examples_import_nothing_that_they_do_not_require() -> None:
     installed = required(setup()["options"]["install_requires"])
     extras = setup()["options.extras_require"]
-    extra = required(extras["test"]) | required(extras["cluster"])
+    extra = required(extras["test"]) | required(extras["cluster"]) | required(extras["tls"])
     # atheris has no wheel for every Python: the fuzzers skip without it.
     assert third_party("tests") <= installed | extra | {"atheris"}
     assert third_party("benchmarks") <= installed | extra

@@ -21,7 +21,9 @@ from pysniff.limits import SECOND, Limits
 from pysniff.message import CLIENT, SERVER, Role
 from pysniff.packet import ACK as ACKED
 from pysniff.packet import PSH, RST, SYN, Packet
+from pysniff.plain import PlainChunk
 from pysniff.sniffer import Sniffer
+from pysniff.tcp import reverse
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100
@@ -32,6 +34,7 @@ STORE = {name for name in COUNTERS if name.startswith("store_")}
 LIVE = {"kernel_received", "kernel_dropped", "live_packets"} | STORE
 # What goes down again, or is looked up when somebody asks: zero at the end.
 NOW = {"held_bytes", "pending_bytes", "waiting", "waiting_bytes", "conversations_open", "half_open_waiting"}
+NOW |= {"plain_held_bytes"}
 
 
 def packet(frame: bytes, at: int, keep: int | None = None) -> Packet:
@@ -106,6 +109,7 @@ def everything(run: Run) -> None:
     leftovers(run)
     resumed(run)
     not_tcp(run)
+    told(run)
     run.wait(1)
     run.sniffer.close()
     run.look(run.sniffer.ledger)
@@ -121,7 +125,21 @@ def calls(run: Run) -> None:
         b"awful\n", b"ASK 2\n"
     ).bye()
     unknown = run.wire()
-    unknown.see(*unknown.handshake()).client(NOISE).server(NOISE, NOISE).bye()
+    unknown.see(*unknown.handshake()).client(NOISE).server(*[NOISE] * 40).bye()
+
+
+def told(run: Run) -> None:
+    """What a process tells, with a loss."""
+    there = bytes([10, 0, 0, 1, 10, 0, 0, 2, 200, 0, 1, 187])
+    run.sniffer.feed_plain([PlainChunk(run.now, there, 0, GET, True, True)])
+    run.look(run.sniffer.ledger)
+    run.wait(1)
+    run.sniffer.feed_plain([PlainChunk(run.now, reverse(there), 0, OK, True, False)])
+    run.sniffer.feed_plain([PlainChunk(run.now, there, offset, GET, True, True) for offset in (0, len(GET) + 9)])
+    run.look(run.sniffer.ledger)
+    run.sniffer._overheard.alone = False
+    run.sniffer.feed_plain([PlainChunk(run.now, bytes(8) + there[8:], 0, GET)])
+    run.wait(1)
 
 
 def losses(run: Run) -> None:
@@ -309,12 +327,13 @@ def test_random_packets_balance(seed: int) -> None:
 
 def test_lines_say_what_came_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = run_of(monkeypatch, balanced).lines()
-    assert [line.split()[0] for line in lines] == ["packets", "bytes", "calls", "lost"]
+    assert [line.split()[0] for line in lines] == ["packets", "bytes", "calls", "plain", "lost"]
     assert "not IP (arp 1)" in lines[0]
     assert "3 filtered out" in lines[0]
     assert "undecoded (" in lines[1]
     assert "unanswered" in lines[2]
-    assert "bytes missing in streams" in lines[3]
+    assert "read already" in lines[3]
+    assert "bytes missing in streams" in lines[4]
 
 
 def test_lines_of_a_run_without_loss() -> None:

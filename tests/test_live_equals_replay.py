@@ -88,7 +88,7 @@ seeds = st.integers(0, 1 << 32).map(Random)
 @transcripts
 def test_every_dialogue_gives_its_entries(transcript: Transcript) -> None:
     entries = sniffed(plain(transcript))
-    protocol = {"http2": "http"}.get(transcript.protocol, transcript.protocol)
+    protocol = {"http2": "http", "tls": "tlsx"}.get(transcript.protocol, transcript.protocol)
     assert protocol in {entry["protocol"] for entry in entries}
     assert [line for entry in entries if entry["protocol"] != "parrot" for line in complaints(entry)] == []
 
@@ -226,7 +226,7 @@ def expected(plugin: None) -> list[Record]:
 
 
 def test_all_at_once(expected: list[Record]) -> None:
-    assert {entry["protocol"] for entry in expected} == {"http", "dns", "redis", "parrot", "tcp", "ws"}
+    assert {entry["protocol"] for entry in expected} == {"http", "dns", "redis", "parrot", "tcp", "tlsx", "ws"}
     sniffer = Sniffer()
     assert finished(sniffer, sniffer.feed(ALL)) == expected
 

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 import stores
-from stores import SEGMENT, Record, blocks_of, dicts, different, fed, read, recorded, segment_files
+from stores import SEGMENT, Record, blocks_of, dicts, different, fed, read, recorded, secrets_of, segment_files
 from truth.corpus import Capture, captures
 
 from pysniff.entry import Entry
@@ -70,7 +70,7 @@ QUICK = chosen(4, 0)
 @absent
 @pytest.mark.parametrize("capture", QUICK, ids=ids(QUICK))
 def test_a_query_gives_what_reading_gives(capture: Capture, store: Path) -> None:
-    counts = recorded(store, blocks_of(capture.file)).counts
+    counts = recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file)).counts
     assert (counts.cut, counts.full, counts.evicted) == (0, 0, 0)
     assert different(dicts(everything(capture.file)), dicts(stores.asked(store))) == ""
 
@@ -79,7 +79,7 @@ def test_a_query_gives_what_reading_gives(capture: Capture, store: Path) -> None
 @pytest.mark.parametrize("capture", QUICK, ids=ids(QUICK))
 def test_cutting_what_nobody_recognises_changes_no_entry(capture: Capture, store: Path) -> None:
     """Not even the true sizes of those conversations."""
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     assert different(dicts(whole(capture.file)), dicts(asked(store))) == ""
 
 
@@ -87,7 +87,7 @@ def test_cutting_what_nobody_recognises_changes_no_entry(capture: Capture, store
 @pytest.mark.parametrize("capture", QUICK, ids=ids(QUICK))
 def test_the_index_names_conversations_as_their_entries_do(capture: Capture, store: Path) -> None:
     """But for those in fragments, which it cannot name."""
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     chapters = Catalogue(store).chapters() if store.exists() else []
     if any((chapter.index.flows == SHARED_FLOW).any() for chapter in chapters):
         pytest.skip("has fragments")
@@ -101,7 +101,7 @@ SOME = chosen(12, 1)
 @absent
 @pytest.mark.parametrize("capture", SOME, ids=ids(SOME))
 def test_one_connection_asked_for_alone_gives_its_entries(capture: Capture, store: Path) -> None:
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     every = whole(capture.file)
     random = Random(capture.sha256)
     streams = sorted({entry.stream for entry in every})
@@ -136,7 +136,7 @@ def conditions(entry: Entry, other: Entry, random: Random) -> list[str]:
 @absent
 @pytest.mark.parametrize("capture", SOME, ids=ids(SOME))
 def test_pruning_loses_no_entry(capture: Capture, store: Path) -> None:
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     every = whole(capture.file)
     random = Random(capture.sha256)
     for _ in range(2 if every else 0):
@@ -154,7 +154,7 @@ def matching(text: str, entries: Iterable[Entry]) -> list[Entry]:
 @absent
 @pytest.mark.parametrize("capture", SOME, ids=ids(SOME))
 def test_a_window_of_time_gives_what_began_in_it(capture: Capture, store: Path) -> None:
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     every = whole(capture.file)
     random = Random(capture.sha256)
     for _ in range(3 if every else 0):
@@ -179,7 +179,7 @@ def newest_first(entries: Iterable[Entry]) -> list[Record]:
 @absent
 @pytest.mark.parametrize("capture", SOME, ids=ids(SOME))
 def test_newest_first_gives_the_same_entries_from_the_other_end(capture: Capture, store: Path) -> None:
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     every = whole(capture.file)
     got = dicts(asked(store, newest_first=True))
     assert sorted(map(str, got)) == sorted(map(str, newest_first(every)))
@@ -195,7 +195,7 @@ FEW = chosen(16, 2)
 @pytest.mark.parametrize("capture", FEW, ids=ids(FEW))
 def test_an_id_gives_back_the_entry_and_its_packets(capture: Capture, store: Path) -> None:
     """Alone, the packets of an exchange of HTTP/1, DNS or Redis give that exchange; they may carry others too."""
-    recorded(store, blocks_of(capture.file), keep_all=False)
+    recorded(store, blocks_of(capture.file), secrets=secrets_of(capture.file), keep_all=False)
     last = {entry.id: entry for entry in whole(capture.file)}
     random = Random(capture.sha256)
     for id in random.sample(sorted(last), min(8, len(last))):

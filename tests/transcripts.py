@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from hpack import Encoder
 from talk import Step
+from tls_talk import Knowing, recorded
 
 from pysniff.dissector import Dissector
 from pysniff.dissectors import BUILT_IN
@@ -296,6 +297,7 @@ TRANSCRIPTS = (
         "parrot", "tcp", "the plugin of the page",
         (c(b"SAY hello\nSAY count to ten\n"), s(b"SAID hello\n"), s(b"NO too tired\nhm?\n"), c(b"SAY bye")),
     ),
+    *(Transcript("tls", "tcp", name, recorded(name).steps) for name in ("1.3", "1.2 gcm", "refused")),
 )  # fmt: skip
 
 
@@ -313,6 +315,6 @@ def parrot() -> ModuleType:
 
 
 DISSECTORS: dict[tuple[str, str], type[Dissector]] = {
-    (dissector.protocol, dissector.transport): dissector for dissector in (*BUILT_IN, parrot().Parrot)
+    (dissector.protocol, dissector.transport): dissector for dissector in (*BUILT_IN, parrot().Parrot, Knowing)
 }
 TCP = tuple(one for one in TRANSCRIPTS if one.transport == "tcp")

@@ -34,7 +34,12 @@ def may_capture() -> bool:
 
 
 class Dumpcap:
-    """Used as Live is. Its counts are those that dumpcap writes when it ends; 0 before."""
+    """Used as Live is. Its counts are those that dumpcap writes when it ends; 0 before.
+
+    `settles`: seconds until it has read what passed; what it has not when it is stopped is lost, and not counted.
+    """
+
+    settles = LATEST / SECOND
 
     def __init__(
         self,

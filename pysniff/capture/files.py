@@ -12,6 +12,7 @@ from pysniff.capture.compression import GZIP, ZSTD, Gunzip, Unpacker, Unzstd
 from pysniff.capture.merge import merge as merge
 from pysniff.capture.pcap import MAGICS, PcapParser
 from pysniff.capture.pcapng import MAGIC, PcapngParser
+from pysniff.capture.secrets_ahead import SEARCHED, secrets_ahead
 from pysniff.capture.stream import CHUNK, Event, Stream
 from pysniff.errors import FileError, PysniffError, ReadError
 from pysniff.packet import Block
@@ -60,6 +61,9 @@ class CaptureFile:
         self._runs = runs
         self.format = ""
         self._secrets: list[tuple[int, bytes]] = []
+        self._secrets_taken = 0
+        self._ahead: list[tuple[int, bytes]] | None = None  # once looked for
+        self._ended = False
         self._stream = Stream(path, follow)
         self._clock = PacketClock()
         self._begin()
@@ -91,6 +95,25 @@ class CaptureFile:
     def secrets(self) -> list[tuple[int, bytes]]:
         """(type, bytes) of every decryption secrets block so far."""
         return self._secrets + (self._parser.secrets if isinstance(self._parser, PcapngParser) else [])
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether secrets may come that are not known yet."""
+        return not self._ended and not self._ahead
+
+    def take_secrets(self) -> list[tuple[int, bytes]]:
+        """(type, bytes) of decryption secrets blocks that are known since this was last called: at first all of a file
+        that is no larger than SEARCHED and not compressed, else as they are read."""
+        if self._ahead is None:
+            searched = self._stream.regular and not self._stream.follow and (self._stream.size or 0) <= SEARCHED
+            self._ahead = secrets_ahead(self._stream.part) if searched else []
+            if self._ahead:
+                return self._ahead
+        if self._ahead:
+            return []
+        here = self._parser.secrets if isinstance(self._parser, PcapngParser) else []
+        taken, self._secrets_taken = self._secrets_taken, len(self._secrets) + len(here)
+        return self.secrets[taken:] if self._secrets_taken > taken else []
 
     @property
     def dropped(self) -> int:
@@ -129,6 +152,7 @@ class CaptureFile:
                         yield block
             if not self._stream.closed:
                 yield from self._end()
+            self._ended = True
         except PysniffError as error:
             raise self._named(error) from None
 

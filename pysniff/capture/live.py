@@ -69,6 +69,8 @@ class Live:
     What changes the capture may be called from any thread. Raises CaptureError, PrivilegeError and FilterError.
     """
 
+    settles = 0.0  # seconds: stop() loses nothing
+
     def __init__(
         self,
         interfaces: Sequence[str] = (),

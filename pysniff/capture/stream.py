@@ -81,6 +81,13 @@ class Stream:
         except OSError as error:
             raise FileError(f"{self.label}: {error.strerror}") from None
 
+    def part(self, offset: int, size: int) -> bytes:
+        """Some bytes of a regular file, without moving on; b"" behind its end, or once it is closed."""
+        try:
+            return os.pread(self._fd, size, offset) if self._fd >= 0 else b""
+        except OSError:  # the reading itself says it
+            return b""
+
     def chunks(self) -> Iterator[bytes | Event]:
         """Yield bytes until the end, or until close()."""
         self._running = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import BinaryIO
 from pysniff.capture.pcap import LONGEST
 from pysniff.errors import WriteError
 from pysniff.packet import Block
+from pysniff.writing import write_whole
 
 _NANOSECOND_MAGIC = 0xA1B23C4D
 _U32 = 0xFFFFFFFF
@@ -22,12 +24,14 @@ class Writer:
     """`target`: a path (".pcap" writes pcap, everything else pcapng), "-" for stdout, or a binary stream.
 
     A file is opened with the first packet, or by close(): a capture that fails before that leaves an old file alone.
+    `private`: only its owner can read it.
     Each write() leaves whole packets behind for whoever follows the file. Raises WriteError; a reader that closed
     its end of a pipe is a BrokenPipeError as everywhere.
     """
 
-    def __init__(self, target: str | os.PathLike[str] | BinaryIO) -> None:
+    def __init__(self, target: str | os.PathLike[str] | BinaryIO, *, private: bool = False) -> None:
         self._path = ""
+        self._private = private
         self._stream: BinaryIO | None = None
         if not isinstance(target, (str, os.PathLike)):
             self._stream = target
@@ -73,7 +77,7 @@ class Writer:
             return
         if self._stream is None:
             try:
-                self._stream = open(self._path, "wb")  # noqa: SIM115 - close() closes it
+                self._stream = open(self._path, "wb", opener=_private if self._private else None)  # noqa: SIM115 - close()
             except (OSError, ValueError) as error:
                 raise WriteError(f"{self._path}: {getattr(error, 'strerror', None) or error}") from None
         self._begun = True
@@ -93,7 +97,7 @@ class Writer:
             return
         assert self._stream is not None
         try:
-            self._stream.write(data)
+            write_whole(self._stream, data)
             self._stream.flush()
         except OSError as error:
             if error.errno == errno.EPIPE:
@@ -107,6 +111,14 @@ class Writer:
             self._stream.close()
         except OSError as error:
             raise WriteError(f"{self.label}: {error.strerror or error}") from None
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file for its owner alone, also where others could read what it was."""
+    fd = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.fchmod(fd, 0o600)
+    return fd
 
 
 class _Pcap:

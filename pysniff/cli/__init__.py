@@ -15,6 +15,7 @@ from pysniff.cli.doctor import doctor as doctor_command
 from pysniff.cli.errors import guarded
 from pysniff.cli.filter import filter as filter_command
 from pysniff.cli.hub import hub as hub_command
+from pysniff.cli.launch import run as run_command
 from pysniff.cli.query import query as query_command
 from pysniff.cli.sniff import EXAMPLES
 from pysniff.cli.sniff import sniff as sniff_command
@@ -85,6 +86,7 @@ def group() -> None:
 
 group.add_command(sniff_command)
 group.add_command(query_command)
+group.add_command(run_command)
 group.add_command(filter_command)
 group.add_command(worker_command)
 group.add_command(hub_command)

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pysniff.cli.errors import FINE, INTERFACE, PRIVILEGE
+from pysniff.cli.finding import Check, Verdict
+from pysniff.cli.tls_checks import tls_checks
 from pysniff.errors import CaptureError, PrivilegeError, PysniffError
 
 if TYPE_CHECKING:
@@ -26,26 +27,11 @@ OPTIONAL = (
 )
 
 
-class Verdict(Enum):
-    FINE = "ok"
-    NOTE = "--"
-    BAD = "no"
-
-
-class Check(NamedTuple):
-    """One finding; `remedy` is what to do about it, "" where there is nothing to do."""
-
-    name: str
-    verdict: Verdict
-    text: str
-    remedy: str = ""
-
-
 def examine() -> tuple[int, list[Check]]:
     """The exit code, and every finding."""
     findings = [python_check(), system_check(), libpcap_check()]
     code, capture = capture_checks()
-    return code, findings + capture + [*package_checks()]
+    return code, findings + capture + [*package_checks(), *tls_checks()]
 
 
 def python_check() -> Check:

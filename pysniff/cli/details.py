@@ -1,6 +1,7 @@
 """What stands under an entry's line: heads with -v; bodies, gaps and faults in words with -vv.
 
-`>` is what the client sent, `<` what came back, `!` what is odd about it.
+`>` is what the client sent, `<` what came back, `!` what is odd about it, `#` what it was
+encrypted with.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pysniff.cli.decryption import encryption_line
 from pysniff.cli.grpc_lines import message_lines, outcome_lines
 from pysniff.cli.terminal import Terminal, visible
 
@@ -18,19 +20,22 @@ if TYPE_CHECKING:
     from pysniff.message import Fault, Message
 
 HEX_BYTES = 256  # of a binary body shown: 16 lines
+LIST_MOST = 6  # names of a handshake's list shown with -v: a ClientHello has 60 cipher suites
 VALUE_BYTES = 1024  # of a value shown with -v where a protocol has no body apart: a Redis reply
 _indenting = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 def details(entry: Entry, terminal: Terminal, body_limit: int | None) -> Iterator[str]:
     """Lines for one entry; bodies up to `body_limit` bytes, or none where it is None."""
+    if entry.tls is not None:
+        yield "    " + terminal.paint("#", "green") + f" {visible(encryption_line(entry.tls))}"
     told = 0
     for mark, style, message in ((">", "blue", entry.request), ("<", "magenta", entry.response)):
         if message is None:
             continue
         prefix = "    " + terminal.paint(mark, style) + " "
         record = message.to_dict(VALUE_BYTES if body_limit is None else body_limit)
-        for text in head_lines(record, entry):
+        for text in handshake_lines(record, body_limit) if entry.protocol == "tlsx" else head_lines(record, entry):
             yield prefix + visible(text)
         if body_limit is not None:
             for text in body_lines(record, message):
@@ -71,6 +76,18 @@ def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
             yield f"{name}: {value}"
     if "message_count" in record:
         yield from outcome_lines(record)
+
+
+def handshake_lines(record: Mapping[str, Any], body_limit: int | None) -> Iterator[str]:
+    """The fields of a TLS handshake; of long lists the first names, unless everything is wanted."""
+    for name, value in record.items():
+        if value is False or value in (None, "", []):
+            continue
+        if isinstance(value, list):
+            names = value if body_limit is not None else value[:LIST_MOST]
+            more = f", and {len(value) - len(names)} more" if len(value) > len(names) else ""
+            value = ", ".join(map(str, names)) + more
+        yield f"{name}: {value if isinstance(value, str) else _compact(value)}"
 
 
 def _http_head(record: Mapping[str, Any], version: str) -> Iterator[str]:

@@ -11,15 +11,17 @@ from pysniff.cli.terminal import terminal, visible
 
 @click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
 def doctor() -> int:
-    """Check whether this machine can capture, and say what to do where it cannot.
+    """Check whether this machine can capture and decrypt, and say what to do where it cannot.
 
-    Exits 0 if live capture works, 5 if a privilege is missing, 2 if there is no interface.
+    Keys of running programs are tried by placing the probes of --tls for a moment. Exits 0 if live capture works, 5 if
+    a privilege is missing, 2 if there is no interface.
     """
     # Loaded here: whoever sniffs does not need ctypes and subprocess.
     from pysniff.cli import checks
+    from pysniff.cli.finding import Verdict
 
     look = terminal(sys.stdout)
-    colours = {checks.Verdict.FINE: "green", checks.Verdict.NOTE: "yellow", checks.Verdict.BAD: "red"}
+    colours = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
     code, findings = checks.examine()
     for check in findings:
         mark = look.paint(check.verdict.value, colours[check.verdict])

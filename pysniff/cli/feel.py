@@ -33,16 +33,17 @@ def quiet_hint(ledger: Ledger) -> str:
 
 
 class Notices:
-    """Tells what the source notes while it runs: an interface that went away, a file that was replaced."""
+    """Tells what sources note while they run: an interface that went away, a file that was replaced."""
 
-    def __init__(self, notices: Sequence[str]) -> None:
+    def __init__(self, *notices: Sequence[str]) -> None:
         self._notices = notices
-        self._told = 0
+        self._told = [0] * len(notices)
 
     def tell(self) -> None:
-        while self._told < len(self._notices):
-            click.echo(f"pysniff: {visible(self._notices[self._told])}", err=True)
-            self._told += 1
+        for place, notices in enumerate(self._notices):
+            while self._told[place] < len(notices):
+                click.echo(f"pysniff: {visible(notices[self._told[place]])}", err=True)
+                self._told[place] += 1
 
 
 class QuietHint:

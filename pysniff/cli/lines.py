@@ -10,6 +10,7 @@ from functools import lru_cache
 from time import localtime, strftime
 from typing import TYPE_CHECKING, NamedTuple
 
+from pysniff.cli.decryption import is_closed, name_within
 from pysniff.cli.details import details
 from pysniff.cli.terminal import Terminal, cells, cut, pad, visible
 from pysniff.limits import SECOND
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OPEN_REMEMBERED = 65_536  # open entries whose closing line says so; as many as conversations (limits.py)
 SUMMARY_LEAST = 16  # columns a summary keeps on the narrowest terminal
 NAME_MOST = 40  # columns: in DNS a name may have 255 characters; programs get all of it
+NOT_DECRYPTED = ("not decrypted",)  # the mark of a handshake
 ENDS_MOST = 48  # columns: most IPv4 pairs take 40, a long IPv6 pair juts out instead of widening every line
 
 
@@ -151,13 +153,13 @@ def row_of(entry: Entry) -> Row:
         entry.src,
         arrow(entry),
         entry.dst,
-        entry.protocol,
+        entry.protocol if entry.tls is None else name_within(entry.protocol),
         entry.headline,
         shown_status(entry),
         status_styles(entry),
         wire_size(entry),
         entry.elapsed_time,
-        tuple([fault.kind for fault in entry.faults]),
+        tuple([fault.kind for fault in entry.faults]) + (NOT_DECRYPTED if is_closed(entry) else ()),
     )
 
 

@@ -70,6 +70,12 @@ class SniffOptions:
     names: str | None = None
     netns: tuple[str, ...] = ()
     web: Web | None = None
+    keylog: tuple[str, ...] = ()
+    write_secrets: bool = False
+    tls: str = ""  # how programs are read: keys or plaintext
+    tls_only: tuple[str, ...] = ()
+    store_secrets: bool = False
+    keys_to: int | None = None  # a descriptor: memory where secrets go for the one that shows
 
     @property
     def shows(self) -> bool:
@@ -107,10 +113,35 @@ def check(options: SniffOptions) -> None:
     if options.store is None and options.web is None and (options.store_all or options.storage_limit != STORAGE_LIMIT):
         option = "--store-all" if options.store_all else "--storage-limit"
         raise OptionError(f"{option} needs a store", hint="name its directory with --store")
+    if options.store is None and options.store_secrets:
+        raise OptionError("--store-secrets needs a store", hint="name its directory with --store")
+    if options.tls == "keys" and not (options.shows or options.store_secrets or options.keys_to is not None):
+        raise OptionError("-q --store --tls: nothing is decrypted, nor kept for later", hint="add --store-secrets")
     if options.store is not None and options.write == "-" and not options.files:
         raise OptionError("-w - and --store: one of them is enough", hint="read the store with pysniff query")
     if options.write and any(_one_file(options.write, path) for path in options.files):
         raise OptionError(f"-w {options.write} would overwrite what -r reads", hint="write to another file")
+    if options.tls and options.files:
+        raise OptionError(
+            "--tls reads programs that run now, and -r what was captured then",
+            hint="--keylog FILE takes what a program wrote to SSLKEYLOGFILE",
+        )
+    if options.tls_only and not options.tls:
+        raise OptionError("--tls-only needs --tls", hint="add --tls")
+    if options.write_secrets:
+        _check_secrets(options)
+
+
+def _check_secrets(options: SniffOptions) -> None:
+    from pysniff.capture.embedding import why_not_embeddable
+
+    if options.write is None:
+        # What -o pcapng writes lacks the handshakes, without which secrets open nothing.
+        raise OptionError("--write-secrets is for -w", hint="-w FILE.pcapng writes whole connections")
+    if why := why_not_embeddable(options.write):
+        raise OptionError(f"--write-secrets and -w {options.write}: {why}", hint="name a file that ends in .pcapng")
+    if not options.shows:
+        raise OptionError("--write-secrets and -q --store: nothing is decrypted then", hint="leave out -q or --store")
 
 
 def _one_file(one: str, other: str) -> bool:

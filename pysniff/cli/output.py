@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Protocol
 
 from pysniff.errors import WriteError
+from pysniff.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ class Output:
         pieces, self._pieces, self._size = self._pieces, [], 0
         try:
             if pieces:
-                self._stream.write(b"".join(pieces))
+                write_whole(self._stream, b"".join(pieces))
             self._stream.flush()
         except BrokenPipeError:
             raise

@@ -111,6 +111,7 @@ def query(
     rules: tuple[str, ...],
     proto: tuple[str, ...],
     names: str | None,
+    keylog: tuple[str, ...],
     body_limit: int,
     strict: bool,
     token_file: str | None,
@@ -136,7 +137,9 @@ def query(
     if stream is not None:
         text = _of_stream(stream, text)
     if asks_hub:
-        _refuse_with_hub({"-o": outputs, "-v": verbosity, "--proto": proto, "--names": names}, write)
+        _refuse_with_hub(
+            {"-o": outputs, "-v": verbosity, "--proto": proto, "--names": names, "--keylog": keylog}, write
+        )
         from pysniff.cli.hub_query import HubQuestion, ask_hub
 
         return ask_hub(
@@ -174,6 +177,7 @@ def query(
         decode_as=table,
         proto=proto,
         names=names,
+        keylog=keylog,
         body_limit=body_limit,
         strict=strict,
         store=directory,

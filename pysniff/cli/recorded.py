@@ -16,11 +16,13 @@ from pysniff import errors
 from pysniff.cli import source
 from pysniff.cli.recording import TOLD
 from pysniff.errors import CaptureError, PysniffError
+from pysniff.secret_ring import RingReader, SecretRing
 
 if TYPE_CHECKING:
     from pysniff.cli.options import SniffOptions
     from pysniff.entry import Entry
     from pysniff.ledger import Ledger
+    from pysniff.secrets import Secrets
     from pysniff.store.query import Query
 
 
@@ -39,12 +41,15 @@ class Recorded:
         self.interfaces: Sequence[str] = ()
         self.notices: list[str] = []
         self._query: Query | None = None
+        self._ring = SecretRing() if options.tls else None
         reader, writer = os.pipe()
         try:
+            command, given = _command(options, writer), [writer]
+            if self._ring is not None:
+                command += ["--keys-to", str(self._ring.fd)]
+                given.append(self._ring.fd)
             # In a session of its own: Ctrl-C is for the one that shows, which ends this one in good order.
-            self._process = subprocess.Popen(
-                _command(options, writer), pass_fds=(writer,), stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            self._process = subprocess.Popen(command, pass_fds=given, stdin=subprocess.DEVNULL, start_new_session=True)
         finally:
             os.close(writer)
         self._thread = Thread(target=self._listen, args=(os.fdopen(reader),), daemon=True)
@@ -63,6 +68,12 @@ class Recorded:
             setattr(ledger, name, value)
         return ledger
 
+    @property
+    def secrets(self) -> Secrets:
+        """What decrypts."""
+        assert self._query is not None
+        return self._query.secrets
+
     def batches(self) -> Iterator[list[Entry]]:
         assert self._query is not None
         yield from self._query.batches()
@@ -80,6 +91,9 @@ class Recorded:
         self.stop()
         self._process.wait()
         self._thread.join()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +106,15 @@ class Recorded:
     def _asked(self) -> Query:
         from pysniff.descriptors import schemas
         from pysniff.hosts import names_from
+        from pysniff.keylogs import key_logs
         from pysniff.kfl.variables import compile
         from pysniff.store.query import Query
         from pysniff.store.question import Question
 
         options = self._options
+        secrets = key_logs(options.keylog, follow=True)
+        if self._ring is not None:
+            secrets.append(RingReader(self._ring.fd))
         question = Question(
             filter=options.filter or compile(""),
             follow=True,
@@ -104,6 +122,7 @@ class Recorded:
             decode_as=options.decode_as,
             proto=schemas(options.proto),
             names=names_from(options.names),
+            secrets=secrets,
             limits=source.limits(options.body_limit),
         )
         assert options.store is not None
@@ -149,6 +168,12 @@ def _command(options: SniffOptions, report: int) -> list[str]:
     command += [word for name in options.netns for word in ("--netns", name)]
     if options.store_all:
         command.append("--store-all")
+    if options.tls:
+        command += ["--tls", "--tls-mode", options.tls]
+        command += [word for name in options.tls_only for word in ("--tls-only", name)]
+    if options.store_secrets:
+        command.append("--store-secrets")
+        command += [word for name in options.keylog for word in ("--keylog", name)]
     if options.duration is not None:
         command += ["--duration", str(options.duration)]
     if options.write is not None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pysniff.cli import source
 from pysniff.cli.account import print_ledger
+from pysniff.cli.decryption import open_tracing
 from pysniff.cli.errors import FINE, LOST
 from pysniff.cli.feel import Notices, listening
 from pysniff.errors import PysniffError
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from pysniff.cli.options import QueryOptions, SniffOptions
     from pysniff.limits import Limits
     from pysniff.packet import Block
+    from pysniff.plain import PlainChunk
+    from pysniff.secrets import Secret, SecretSource
     from pysniff.store.query import Query
     from pysniff.store.recorder import Recorder
+    from pysniff.tracing import Tracing
 
 # The counters that a recording process tells the one that shows its calls.
 TOLD = (
@@ -37,6 +41,8 @@ TOLD = (
 _PATIENCE = 10
 # Seconds between its reports.
 _EVERY = 0.5
+# Seconds between two looks for plain text of programs.
+_LISTENS = 0.02
 
 
 class Tee:
@@ -52,14 +58,53 @@ class Tee:
             self._writer.write(block)
 
 
-def open_recorder(options: SniffOptions, capture_source: str) -> Recorder:
+def open_recorder(
+    options: SniffOptions, capture_source: str, secrets: Sequence[SecretSource] | None = None
+) -> Recorder:
+    """`secrets`: where those come from that are kept with --store-secrets; None: nobody asks for them."""
     from pysniff.store import Store
 
     assert options.store is not None
     store = Store(options.store, options.storage_limit)
     return store.record(
-        keep_all=options.store_all, capture_source=capture_source, wait=bool(options.files) and not options.follow
+        keep_all=options.store_all,
+        capture_source=capture_source,
+        wait=bool(options.files) and not options.follow,
+        secrets=[] if secrets is None and options.store_secrets else secrets,
+        keep_secrets=options.store_secrets,
     )
+
+
+def _sources(options: SniffOptions, tracing: Tracing | None) -> list[SecretSource] | None:
+    """Of a live recording: key logs, and the keys of running programs; None where nobody wants any."""
+    from pysniff.keylogs import key_logs
+
+    found: list[SecretSource] = key_logs(options.keylog, follow=True) if options.store_secrets else []
+    if tracing is not None and tracing.secrets is not None:
+        found.append(tracing.secrets if options.keys_to is None else Shared(tracing.secrets, options.keys_to))
+    return found if found or options.store_secrets else None
+
+
+class Shared:
+    """A SecretSource whose secrets another process gets too, through memory."""
+
+    def __init__(self, source: SecretSource, fd: int) -> None:
+        from pysniff.secret_ring import SecretRing
+
+        self.name = source.name
+        self._source = source
+        self._ring = SecretRing(fd)
+
+    @property
+    def complete(self) -> bool:
+        return self._source.complete
+
+    def take(self) -> list[Secret]:
+        from pysniff.secret_ring import Told
+
+        found = list(self._source.take())
+        self._ring.put(Told(secret, 0) for secret in found)
+        return found
 
 
 def ask(options: SniffOptions, query: QueryOptions, limits: Limits) -> Query:
@@ -79,6 +124,7 @@ def ask(options: SniffOptions, query: QueryOptions, limits: Limits) -> Query:
         decode_as=options.decode_as,
         proto=options.proto,
         names=options.names,
+        keylog=options.keylog,
         limits=limits,
     )
 
@@ -102,15 +148,20 @@ def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int
     ledger = Ledger()
     take_precedence()
     with ExitStack() as stack:
+        tracing = open_tracing(options)  # first of all, so that the first connection is decrypted
+        if tracing is not None:
+            stack.enter_context(tracing)
+        secrets = _sources(options, tracing)
         live = open_live(options.interfaces, options.bpf, netns=options.netns)
         stack.enter_context(live)
-        recorder = stack.enter_context(open_recorder(options, "libpcap"))
+        recorder = stack.enter_context(open_recorder(options, "libpcap", secrets))
         interrupt = stack.enter_context(source.interruptible(live.stop))
         notices = Notices(recorder.notices), Notices(live.notices)
         if sys.stderr.isatty() and not report.wanted:
             listening(live.interfaces)
         report.tell(ready=True, segment=recorder.segment, interfaces=live.interfaces)
-        for _ in _fed(live, Tee(recorder, writer), options.duration, ledger, recorder, report):
+        heard = _quiet if tracing is None else tracing.chunks
+        for _ in _fed(live, Tee(recorder, writer), options.duration, ledger, recorder, report, heard):
             for each in () if report.wanted else notices:
                 each.tell()
     _account(ledger, live, recorder)
@@ -121,9 +172,15 @@ def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int
 
 
 def _fed(
-    live: Live | Dumpcap, tee: Tee, duration: float | None, ledger: Ledger, recorder: Recorder, report: Report
+    live: Live | Dumpcap,
+    tee: Tee,
+    duration: float | None,
+    ledger: Ledger,
+    recorder: Recorder,
+    report: Report,
+    heard: Callable[[], Sequence[PlainChunk]],
 ) -> Iterator[None]:
-    """Hand every packet on; now and then report."""
+    """Hand every packet on, and plain text of programs; now and then report."""
     from threading import Timer
     from time import monotonic
 
@@ -133,9 +190,12 @@ def _fed(
     if timer is not None:
         timer.daemon = True
         timer.start()
-    due = monotonic() + _EVERY
+    due, listens = monotonic() + _EVERY, 0.0
     try:
         for item in live:
+            if monotonic() >= listens:
+                recorder.write_plain(heard())
+                listens = monotonic() + _LISTENS
             if not isinstance(item, Idle):
                 ledger.live_packets += len(item)
                 tee.write(item)
@@ -146,9 +206,14 @@ def _fed(
                 if report.abandoned:
                     live.stop()
             yield
+        recorder.write_plain(heard())
     finally:
         if timer is not None:
             timer.cancel()
+
+
+def _quiet() -> Sequence[PlainChunk]:
+    return ()
 
 
 def _account(ledger: Ledger, live: Live | Dumpcap, recorder: Recorder) -> None:

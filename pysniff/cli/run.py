@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+import click
 
 from pysniff.cli import source
 from pysniff.cli.account import print_ledger
+from pysniff.cli.decryption import source_lines, tell_undecrypted, tracing_line
 from pysniff.cli.errors import FINE, LOST, complain
 from pysniff.cli.export import needs_packets, open_exports, to_stdout
 from pysniff.cli.feel import Notices, QuietHint, listening
@@ -22,7 +25,7 @@ from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
 from pysniff.cli.recorded import Recorded
 from pysniff.cli.recording import Tee, ask, open_recorder, record
-from pysniff.cli.terminal import terminal
+from pysniff.cli.terminal import terminal, visible
 from pysniff.errors import PysniffError, WriteError
 from pysniff.reading import Entries, Taker
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from pysniff.cli.options import SniffOptions
     from pysniff.entry import Entry
     from pysniff.kfl.filter import Filter
+    from pysniff.ledger import Ledger
+    from pysniff.secrets import Secrets
     from pysniff.store.query import Query
 
 
@@ -41,13 +46,14 @@ def run(options: SniffOptions) -> int:
     if needs_packets(options.outputs) and options.store is None:
         with TemporaryDirectory(prefix="pysniff-") as directory:
             return run(replace(options, store=directory, storage_limit=room_for(options)))
-    sink = open_sink(options)
+    sink = open_sink(options, sys.stdout)
     exports = open_exports(options.outputs, options.body_limit, sink)
     live_store = options.store is not None and options.query is None and not options.files
     if live_store and options.quiet and exports is None:
         return _recorded(options)
     # The process that records writes it too; of a query, what matched.
-    writer = None if live_store or options.query is not None else open_writer(options.write)
+    keeps = not live_store and options.query is None
+    writer = open_writer(options.write, private=options.write_secrets) if keeps else None
     watched = sys.stderr.isatty() and not options.quiet
     progress = Progress(sys.stderr, enabled=watched and not options.live, shared=sys.stdout.isatty())
     failure: PysniffError | None = None
@@ -60,6 +66,8 @@ def run(options: SniffOptions) -> int:
         packets = writer if recorder is None else Tee(recorder, writer)
         entries = _open(options, packets, progress)
         stack.enter_context(entries)
+        if recorder is not None and options.store_secrets:
+            entries.secrets.tell(recorder.learn)
         interrupt = stack.enter_context(source.interruptible(entries.stop))
         if watched and isinstance(entries, (Entries, Recorded)) and not options.files:
             listening(entries.interfaces)
@@ -67,7 +75,8 @@ def run(options: SniffOptions) -> int:
         if exports is not None:
             stack.callback(exports.abandon)  # whatever ends the run: what came is kept
         try:
-            pump(entries.batches(), exports or sink, options.count, progress, Notices(entries.notices))
+            notices = Notices(entries.notices, *notices_of(entries.secrets))
+            pump(entries.batches(), exports or sink, options.count, progress, notices)
         except PysniffError as error:
             failure = error  # what came before it is shown first
         finally:
@@ -82,13 +91,12 @@ def run(options: SniffOptions) -> int:
     if writer is not None:
         # After a wrong filter there is nothing to write, and an old file stays.
         writer.close() if failure is None else writer.abandon()
+    if options.write_secrets and failure is None:
+        embed_secrets(options, entries)
     ledger = entries.ledger
     if recorder is not None:
         recorder.account(ledger)
-    if options.verbosity or interrupt.asked:
-        print_ledger(ledger)
-    if options.filter is not None and options.filter.errors and not options.quiet:
-        tell_failures(options.filter)
+    tell_end(options, entries, ledger, asked=interrupt.asked)
     if failure is not None:
         raise failure
     return LOST if options.strict and not ledger.lossless() else FINE
@@ -169,21 +177,54 @@ class Budget:
         return False
 
 
-def open_sink(options: SniffOptions) -> Sink:
+def tell_end(options: SniffOptions, entries: Entries | Recorded | Query, ledger: Ledger, *, asked: bool) -> None:
+    """What a person should know when it is over. `asked`: somebody ended it, who wants the account."""
+    if options.verbosity or asked:
+        print_ledger(ledger)
+    if options.verbosity:
+        for text in source_lines(entries.secrets.sources):
+            click.echo(visible(text), err=True)
+        if isinstance(entries, Entries) and entries.tracing is not None:
+            click.echo(tracing_line(entries.tracing), err=True)
+    if isinstance(entries, Entries) and not options.quiet:
+        tell_undecrypted(entries.undecrypted, options)
+    if options.filter is not None and options.filter.errors and not options.quiet:
+        tell_failures(options.filter)
+
+
+def open_sink(options: SniffOptions, stream: TextIO) -> Sink:
+    """Where entries go, and how."""
     if options.quiet or options.write == "-" or to_stdout(options.outputs):
         return Silent()
-    output = Output(sys.stdout.buffer, live=options.live)
+    output = Output(stream.buffer, live=options.live)
     if options.json:
         return JsonLines(output, options.body_limit)
-    return Lines(output, terminal(sys.stdout), options.verbosity, options.body_limit)
+    return Lines(output, terminal(stream), options.verbosity, options.body_limit)
 
 
-def open_writer(target: str | None) -> Writer | None:
+def open_writer(target: str | None, *, private: bool = False) -> Writer | None:
     if target is None:
         return None
     from pysniff.capture.writer import Writer
 
-    return Writer(target)
+    return Writer(target, private=private)
+
+
+def notices_of(secrets: Secrets) -> list[Sequence[str]]:
+    """What the sources of secrets note, each in its list."""
+    return [notices for source in secrets.sources if (notices := getattr(source, "notices", None)) is not None]
+
+
+def embed_secrets(options: SniffOptions, entries: Entries | Recorded | Query) -> None:
+    """--write-secrets: put what decrypted into the file of packets."""
+    from pysniff.capture.embedding import embed
+    from pysniff.tls.keylog import write
+
+    used = entries.secrets.used()
+    if used and options.write is not None:
+        embed(options.write, write(used))
+    elif not options.quiet:
+        complain("--write-secrets: no secret was of use, and none was written")
 
 
 def tell_failures(filter: Filter) -> None:

@@ -46,6 +46,12 @@ _DISSECTION = (
         help="Names of addresses and networks, as in /etc/hosts or as a YAML mapping; they come before those of DNS.",
     ),
     click.option(
+        "--keylog",
+        multiple=True,
+        metavar="FILE",
+        help="Secrets that decrypt TLS, as SSLKEYLOGFILE has them; live and with --follow it may grow. Repeatable.",
+    ),
+    click.option(
         "--body-limit",
         type=Size(),
         default=MIB,
@@ -56,13 +62,56 @@ _DISSECTION = (
 )
 
 
+_TRACING = (
+    click.option(
+        "--tls",
+        is_flag=True,
+        help="Decrypt TLS with secrets that the kernel reads in running programs; root, Linux 5.8 or later.",
+    ),
+    click.option(
+        "--tls-mode",
+        type=click.Choice(["keys", "plaintext"]),
+        metavar="MODE",
+        help="What --tls reads: keys, and of connections open already the plain text; plaintext reads that of all.",
+    ),
+    click.option(
+        "--tls-only",
+        multiple=True,
+        metavar="WHO",
+        help="Read these programs alone: a process number, a name, or the path of a control group; repeatable.",
+    ),
+)
+
+
+STORE_SECRETS = (
+    "Keep the secrets of TLS beside the packets that they decrypt, for the owner of the store alone: then history can "
+    "be read."
+)
+
+
+def tracing_options(command: Command) -> Command:
+    """--tls, --tls-mode and --tls-only, as `tls`, `tls_mode` and `tls_only`; mode_of() makes one of the first two."""
+    return _with(_TRACING, command)
+
+
+def mode_options(command: Command) -> Command:
+    """--tls and --tls-mode alone."""
+    return _with(_TRACING[:2], command)
+
+
+def mode_of(tls: bool, tls_mode: str | None) -> str:
+    """How programs are read, "" where they are not."""
+    return tls_mode or ("keys" if tls else "")
+
+
 def look_options(command: Command) -> Command:
     """--json and -v, as `as_json` and `verbosity`."""
     return _with(_LOOKS, command)
 
 
 def dissection_options(command: Command) -> Command:
-    """-d, --proto, --names, --body-limit and --strict, as `rules`, `proto`, `names`, `body_limit` and `strict`."""
+    """-d, --proto, --names, --keylog, --body-limit and --strict, as `rules`, `proto`, `names`, `keylog`, `body_limit`
+    and `strict`."""
     return _with(_DISSECTION, command)
 
 

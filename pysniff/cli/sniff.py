@@ -19,7 +19,14 @@ from pysniff.cli.options import (
     decode_as,
     protocols,
 )
-from pysniff.cli.showing import count_option, dissection_options, look_options
+from pysniff.cli.showing import (
+    STORE_SECRETS,
+    count_option,
+    dissection_options,
+    look_options,
+    mode_of,
+    tracing_options,
+)
 from pysniff.errors import FilterError, OptionError
 
 EXAMPLES = """\b
@@ -78,6 +85,11 @@ Examples:
 )
 @output_option
 @click.option(
+    "--write-secrets",
+    is_flag=True,
+    help="With -w: put the secrets that decrypted into the file, which only its owner can read then.",
+)
+@click.option(
     "--store", metavar="DIR", help="Keep raw packets in a directory, for `pysniff query DIR`; -q only records."
 )
 @click.option(
@@ -90,6 +102,7 @@ Examples:
 @click.option(
     "--store-all", is_flag=True, help="Store what nobody recognises beyond its first 64 KiB a direction, too."
 )
+@click.option("--store-secrets", is_flag=True, help=STORE_SECRETS)
 @click.option("--web", is_flag=True, help="Show the calls on a page, served on this machine, and open a browser.")
 @click.option(
     "--listen",
@@ -98,6 +111,7 @@ Examples:
 )
 @click.option("--no-browser", is_flag=True, help="Open no browser with --web.")
 @click.option("--report-to", type=int, hidden=True)
+@click.option("--keys-to", type=int, hidden=True)
 @look_options
 @click.option("-q", "--quiet", is_flag=True, help="Show no entries, progress or hints.")
 @count_option
@@ -108,6 +122,7 @@ Examples:
     help="Stop after a time (also 500ms, 5m, 1h): on the clock when live, in packet time when reading.",
 )
 @dissection_options
+@tracing_options
 @click.argument("words", nargs=-1, metavar="[BPF]...")
 def sniff(
     interfaces: tuple[str, ...],
@@ -119,13 +134,16 @@ def sniff(
     kfl: str | None,
     write: str | None,
     outputs: Outputs,
+    write_secrets: bool,
     store: str | None,
     storage_limit: int,
     store_all: bool,
+    store_secrets: bool,
     web: bool,
     listen: str | None,
     no_browser: bool,
     report_to: int | None,
+    keys_to: int | None,
     as_json: bool,
     verbosity: int,
     quiet: bool,
@@ -134,8 +152,12 @@ def sniff(
     rules: tuple[str, ...],
     proto: tuple[str, ...],
     names: str | None,
+    keylog: tuple[str, ...],
     body_limit: int,
     strict: bool,
+    tls: bool,
+    tls_mode: str | None,
+    tls_only: tuple[str, ...],
     words: tuple[str, ...],
 ) -> int:
     """Show the API calls on interfaces or in capture files.
@@ -168,7 +190,13 @@ def sniff(
         store=store,
         storage_limit=storage_limit,
         store_all=store_all,
+        store_secrets=store_secrets,
+        keys_to=keys_to,
         netns=netns,
+        keylog=keylog,
+        write_secrets=write_secrets,
+        tls=mode_of(tls, tls_mode),
+        tls_only=tls_only,
         report_to=report_to,
         web=Web(listen=listen, browser=not no_browser) if web else None,
     )

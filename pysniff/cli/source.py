@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from pysniff.cli.decryption import open_tracing
 from pysniff.cli.errors import INTERRUPTED
 from pysniff.limits import DEFAULT, MIB, Limits
 
@@ -41,6 +42,7 @@ def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[
             decode_as=options.decode_as,
             proto=options.proto,
             names=options.names,
+            keylog=options.keylog,
             limits=bounds,
             write=writer,
             progress=progress,
@@ -55,6 +57,8 @@ def open_source(options: SniffOptions, writer: Taker | None, progress: Callable[
         decode_as=options.decode_as,
         proto=options.proto,
         names=options.names,
+        keylog=options.keylog,
+        tls=open_tracing(options) or "",
         limits=bounds,
         write=writer,
     )

@@ -108,6 +108,7 @@ class _Run:
         from pysniff.cluster.worker.capturing_words import CaptureSettings
         from pysniff.cluster.worker.configuration import Configuration
         from pysniff.cluster.worker.reading import Files
+        from pysniff.cluster.worker.tracing_words import TracingSettings
         from pysniff.cluster.worker.worker import WorkerOptions
 
         options = self._options
@@ -134,6 +135,9 @@ class _Run:
             store_all=options.store_all or files is not None,
             names=None if options.names is None else Path(options.names),
             files=files,
+            keylogs=tuple(map(Path, options.keylog)),
+            store_secrets=options.store_secrets,
+            tracing=TracingSettings(mode=options.tls or "off", only=options.tls_only),
         )
         return Laptop(hub, worker, self._tell)
 

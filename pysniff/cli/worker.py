@@ -14,6 +14,7 @@ from pysniff.cli.account import print_ledger
 from pysniff.cli.errors import FINE, complain
 from pysniff.cli.options import STORAGE_LIMIT, Size, capture_filter
 from pysniff.cli.peers import File, ending, own_token, quiet_option, teller, tls_options, token_option
+from pysniff.cli.showing import STORE_SECRETS, mode_of, tracing_options
 from pysniff.cluster.node_name import machine
 from pysniff.errors import OptionError
 
@@ -28,6 +29,7 @@ EXAMPLES = """\b
 Examples:
   sudo pysniff worker                                   records, and serves a hub on this machine
   sudo pysniff worker -i eth0 tcp port 8080             one interface, with a capture filter
+  sudo pysniff worker --tls                             with the keys of running programs, as they make connections
   sudo pysniff worker --listen 10.0.0.7:8897            serves hubs elsewhere, which need the token
   sudo pysniff worker --hub https://hub.example:8898 --token-file token
                                                         opens no port beyond this machine, and dials the hub
@@ -87,6 +89,16 @@ Examples:
     metavar="FILE",
     help="Names of addresses and networks, as in /etc/hosts or as a YAML mapping; they come before those of DNS.",
 )
+@click.option(
+    "--keylog",
+    "keylogs",
+    type=File,
+    multiple=True,
+    metavar="FILE",
+    help="Secrets that decrypt TLS, as SSLKEYLOGFILE has them; it may grow. Repeatable.",
+)
+@tracing_options
+@click.option("--store-secrets", is_flag=True, help=STORE_SECRETS)
 @click.option("--node", metavar="NAME", help="The node's name, with which ids begin; the machine's name unless told.")
 @token_option
 @tls_options("hubs", ("hubs", "those of --hub"))
@@ -104,6 +116,11 @@ def worker(
     listen: str,
     hubs: tuple[str, ...],
     names: Path | None,
+    keylogs: tuple[Path, ...],
+    tls: bool,
+    tls_mode: str | None,
+    tls_only: tuple[str, ...],
+    store_secrets: bool,
     node: str | None,
     token_file: Path | None,
     tls_cert: Path | None,
@@ -124,6 +141,7 @@ def worker(
     from pysniff.cluster.state_folder import store_folder
     from pysniff.cluster.worker.capturing_words import CaptureSettings
     from pysniff.cluster.worker.configuration import Configuration
+    from pysniff.cluster.worker.tracing_words import TracingSettings
     from pysniff.cluster.worker.worker import WorkerOptions
 
     if verbose and quiet:
@@ -146,6 +164,9 @@ def worker(
         hubs=tuple(map(_url, hubs)),
         access=access,
         names=names,
+        keylogs=keylogs,
+        store_secrets=store_secrets,
+        tracing=TracingSettings(mode=mode_of(tls, tls_mode) or "off", only=tls_only),
     )
     return asyncio.run(_run(options, where, verbose=verbose, quiet=quiet))
 

@@ -6,7 +6,7 @@ docs/protocol.md has the fields. Nodes that saw the same call agree on its finge
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from pysniff.entry import SCHEMA, Entry, rfc3339
 from pysniff.message import Message
@@ -34,7 +34,7 @@ class Summary(TypedDict):
     src: End
     dst: End
     capture_source: str
-    tls: None
+    tls: dict[str, Any] | None
     status: str
     ok: bool
     summary: str
@@ -50,7 +50,7 @@ def summary(entry: Entry) -> Summary:
     request, response = entry.request, entry.response
     message = response if request is None else request
     source, target = entry.src, entry.dst
-    faults, state = entry.faults, entry.state
+    faults, state, encryption = entry.faults, entry.state, entry.tls
     return {
         "schema": SCHEMA,
         "id": entry.id,
@@ -63,7 +63,7 @@ def summary(entry: Entry) -> Summary:
         "src": {"ip": source.ip, "port": source.port, "name": source.name},
         "dst": {"ip": target.ip, "port": target.port, "name": target.name},
         "capture_source": entry.capture_source,
-        "tls": None,
+        "tls": None if encryption is None else encryption.to_dict(),
         "status": "" if response is None else str(response.status_text),
         "ok": entry.ok,
         "summary": message.summary,

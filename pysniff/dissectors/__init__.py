@@ -14,9 +14,10 @@ from pysniff.dissectors.http2 import Http2
 from pysniff.dissectors.redis import Redis
 from pysniff.dissectors.websocket import WebSocket
 from pysniff.refinement import Refinement
+from pysniff.tls.dissector import Tls
 
 # Asked in this order: the most common first, the least strict last.
-BUILT_IN: tuple[type[Dissector], ...] = (Http1, Http2, Dns, DnsOverTcp, Redis, WebSocket)
+BUILT_IN: tuple[type[Dissector], ...] = (Http1, Http2, Tls, Dns, DnsOverTcp, Redis, WebSocket)
 REFINEMENTS: tuple[type[Refinement], ...] = (Grpc,)
 GROUP = "pysniff.dissectors"
 

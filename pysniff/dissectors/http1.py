@@ -105,7 +105,7 @@ class Http1(Dissector):
         return [message for half in self._halves if (message := half.snapshot()) is not None]
 
     def pending(self, side: Side) -> int:
-        early = sum(message.size for message in self.early if not isinstance(message, Switch)) if side is SERVER else 0
+        early = sum(one.size for one in self.early if isinstance(one, (Message, Undecoded))) if side is SERVER else 0
         return self._halves[side].pending() + early
 
 

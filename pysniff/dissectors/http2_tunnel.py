@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from pysniff.dissector import Context, Malformed, Output, Switch, Undecoded
+from pysniff.dissector import Context, Malformed, Output, Overhead, Undecoded
 from pysniff.dissectors.http2_half import Half
 from pysniff.dissectors.http2_messages import Http2Message
 from pysniff.dissectors.websocket import WebSocket
@@ -69,7 +69,7 @@ class Tunnel:
     def _run(self, outputs: Iterable[Output], out: list[Output]) -> None:
         try:
             for output in outputs:
-                if isinstance(output, Switch):
+                if not isinstance(output, (Message, Undecoded, Overhead)):
                     raise Malformed(_REASON)
                 if isinstance(output, Message):
                     self._move(output)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from pysniff.errors import WriteError
+from pysniff.writing import write_whole
 
 _BUFFER = 256 * 1024  # bytes
 
@@ -43,7 +44,7 @@ class Target:
         """Take the next bytes; what need not be whole is there for readers at once."""
         stream = self._opened()
         try:
-            stream.write(data)
+            write_whole(stream, data)
             if not self._temporary:
                 stream.flush()
         except OSError as error:

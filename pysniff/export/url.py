@@ -32,7 +32,9 @@ def place_of(entry: Entry) -> Place:
     """Of any entry of HTTP; the request may be missing."""
     request = entry.request
     scheme = getattr(request, "scheme", "") if request is not None else ""
-    if scheme not in _PORTS:
+    if entry.tls is not None:
+        scheme = "https"
+    elif scheme not in _PORTS:
         scheme = "http"
     host = request.host if isinstance(request, HttpRequest) else ""
     server = _authority(entry.dst, _PORTS[scheme])

@@ -10,6 +10,8 @@ import numpy as np
 from pysniff.decode import Decoder
 from pysniff.fragments import FragmentTable, Whole
 from pysniff.layer import Fragment
+from pysniff.limits import SECOND
+from pysniff.overheard import PLACE
 from pysniff.packet import SYN, Packet, Rejected
 from pysniff.store.carrying import Carried, Half
 from pysniff.store.catalogue import Catalogue, Chapter
@@ -39,6 +41,8 @@ class _Parts(FragmentTable):
         return found
 
 
+# A process tells of bytes a little before they are sent, or after they have come, in nanoseconds.
+_ABOUT = SECOND // 50
 # Packets of one datagram, and datagrams that wait for some.
 _FRAGMENTS = 4_096
 
@@ -56,6 +60,7 @@ def carriers(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packe
 
 def _carried(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packet, list[Carried]]]:
     halves: dict[tuple[str, bytes], Half] = {}
+    told: dict[tuple[str, bytes], Half] = {}  # messages that a process told: no byte of a packet says whose it is
     by_key: dict[bytes, list[Half]] = {}
     streams: set[str] = set()
     for one in wanted:
@@ -63,6 +68,10 @@ def _carried(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packe
         back = reverse(one.sender_key)
         for span in one.spans:
             key = one.sender_key if span.side is one.first_side else back
+            if span.position >= PLACE:
+                about = span._replace(first=span.first - _ABOUT, last=span.last + _ABOUT)
+                told.setdefault((one.stream, key), Half()).add(about, one)
+                continue
             if (one.stream, key) not in halves:
                 halves[one.stream, key] = half = Half()
                 by_key.setdefault(key, []).append(half)
@@ -80,7 +89,11 @@ def _carried(directory: Path, wanted: Iterable[Carried]) -> Iterator[tuple[Packe
                 yield from ((part, carried) for part in parts.carriers)
                 continue
             key = columns.key(index) if columns.kind[index] in (TCP, UDP) else b""
-            found = halves.get((row["name"].tobytes().hex(), key))
+            place = row["name"].tobytes().hex(), key
+            found = halves.get(place)
+            if place in told and columns.length[index] and (heard := told[place].during(packet.time_ns)):
+                yield packet, heard
+                continue
             if found is None:
                 continue
             if columns.kind[index] == UDP:

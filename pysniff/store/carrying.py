@@ -24,7 +24,10 @@ class Span(NamedTuple):
     parts: type[Parts] | None
 
     @classmethod
-    def of(cls, message: Message) -> Span:
+    def of(cls, message: Message, *, encrypted: bool) -> Span:
+        """`encrypted`: it is longer on the wire than it says, and nobody can tell there whose the bytes are."""
+        if encrypted:
+            return cls(message.side, message.position, None, message.first, message.last, None, None)
         whole = message.key is None and not any(fault.kind == "gap" for fault in message.faults)
         end = message.position + message.size if whole else None
         return cls(message.side, message.position, end, message.first, message.last, message.key, message.parts)
@@ -46,7 +49,7 @@ class Carried(NamedTuple):
         carried = (entry.carried_request, entry.carried_response)
         messages = {id(one): one for one in carried if one is not None}.values()
         title = f"{entry.protocol} {entry.summary} {entry.status}".rstrip()
-        spans = tuple(Span.of(one) for one in messages)
+        spans = tuple(Span.of(one, encrypted=entry.tls is not None) for one in messages)
         return cls(entry.id, entry.stream, title, entry.sender_key, entry.first_side, spans)
 
 

@@ -163,7 +163,7 @@ def _of_protocol(atom: Atom, name: str, protocol: str, transport: str) -> int:
 def entries_of(protocol: str, transport: str) -> frozenset[str] | None:
     """The protocols of the entries that a conversation may give that promises this one; None for any."""
     dissector = next((one for one in known().get(transport, ()) if one.protocol == protocol), None)
-    if dissector is None:
+    if dissector is None or dissector.decrypts:
         return None
     given = set(dissector.gives or (dissector.protocol,))
     given |= {refinement.protocol for refinement in refinements() if refinement.refines in given}

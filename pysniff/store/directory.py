@@ -42,12 +42,17 @@ class SegmentFiles:
         """What its packets, and those before it, call addresses (naming.py)."""
         return self.directory / f"{self.number:08d}.names"
 
+    @property
+    def keylog(self) -> Path:
+        """Secrets of the TLS connections in it (secrets_file.py)."""
+        return self.directory / f"{self.number:08d}.keylog"
+
     def size(self) -> int:
         """Bytes on disk, in whole pages, but for tables and names: another process writes those."""
-        return sum(pages(size_of(path)) for path in (self.packets, self.index))
+        return sum(pages(size_of(path)) for path in (self.packets, self.index, self.keylog))
 
     def remove(self) -> None:
-        for path in (self.packets, self.tables, self.names, self.index):
+        for path in (self.packets, self.keylog, self.tables, self.names, self.index):
             path.unlink(missing_ok=True)
 
 
@@ -118,7 +123,7 @@ def create(directory: Path) -> None:
 def strange(directory: Path) -> PysniffError | None:
     """Why a directory cannot be a store: it holds files of others."""
     # The last one: what a worker keeps beside its packets (cluster/worker/configuration_file.py).
-    allowed = re.compile(r"\d{8,18}\.(pcapng|index|tables|names)|lock|.*\.part|worker\.json")
+    allowed = re.compile(r"\d{8,18}\.(pcapng|index|tables|names|keylog)|lock|.*\.part|worker\.json")
     others = [path.name for path in directory.iterdir() if not allowed.fullmatch(path.name)]
     if others:
         return WriteError(

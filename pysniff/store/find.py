@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pysniff.entry import Entry
@@ -12,6 +12,7 @@ from pysniff.kfl.variables import compile
 from pysniff.limits import DEFAULT, Limits
 from pysniff.names import NOTHING, Names
 from pysniff.packet import Packet
+from pysniff.secrets import SecretSource
 from pysniff.store.carriers import carriers, chapters_of, packets_of
 from pysniff.store.carrying import Carried
 from pysniff.store.catalogue import Catalogue
@@ -23,11 +24,16 @@ _GONE = "its packets may have been dropped since"
 
 
 def find_entry(
-    directory: Path, id: str, limits: Limits = DEFAULT, node: str = "local", names: Names = NOTHING
+    directory: Path,
+    id: str,
+    limits: Limits = DEFAULT,
+    node: str = "local",
+    names: Names = NOTHING,
+    secrets: Sequence[SecretSource] = (),
 ) -> Entry:
     """The newest revision of an entry; raise NotFoundError."""
     found = None
-    with _entries(directory, stream_of(id), limits, node, names) as query:
+    with _entries(directory, stream_of(id), limits, node, names, secrets) as query:
         for entry in query:
             if entry.id == id:
                 found = entry
@@ -38,9 +44,12 @@ def find_entry(
     return found
 
 
-def find_packets(directory: Path, id: str, node: str = "local") -> list[Packet]:
+def find_packets(directory: Path, id: str, node: str = "local", secrets: Sequence[SecretSource] = ()) -> list[Packet]:
     """Packets that carry bytes of an entry, in the order of their capture; raise NotFoundError."""
-    found = [packet for packet, _ in carriers(directory, [Carried.of(find_entry(directory, id, DEFAULT, node))])]
+    found = [
+        packet
+        for packet, _ in carriers(directory, [Carried.of(find_entry(directory, id, DEFAULT, node, secrets=secrets))])
+    ]
     return sorted(found, key=lambda packet: packet.time_ns)  # fragments come when their datagram is whole
 
 
@@ -59,9 +68,17 @@ def find_stream(directory: Path, id: str) -> Iterator[Packet]:
     return iter(sorted(found, key=lambda packet: packet.time_ns))
 
 
-def _entries(directory: Path, stream: str, limits: Limits, node: str = "local", names: Names = NOTHING) -> Query:
+def _entries(
+    directory: Path,
+    stream: str,
+    limits: Limits,
+    node: str = "local",
+    names: Names = NOTHING,
+    secrets: Sequence[SecretSource] = (),
+) -> Query:
     name = frozenset([bytes.fromhex(stream)])
-    return Query(directory, Question(filter=compile(""), flows=name, limits=limits, node=node, names=names))
+    question = Question(filter=compile(""), flows=name, limits=limits, node=node, names=names, secrets=secrets)
+    return Query(directory, question)
 
 
 def stream_of(id: str) -> str:

@@ -58,6 +58,10 @@ class FlowTable:
         touched, self._touched = self._touched, {}
         return touched
 
+    def touched_flow(self, number: int) -> Followed | None:
+        """The conversation of a row that has changed since touched()."""
+        return self._touched.get(number)
+
     def remember(self, rows: Sequence[tuple[np.void, str]], *, here: bool = False) -> None:
         """Go on with the conversations of an index and their protocols, oldest first; `here`: of this very segment."""
         flows = [Followed.of(row, protocol) for row, protocol in rows]

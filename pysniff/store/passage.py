@@ -10,6 +10,7 @@ import numpy as np
 from pysniff.entry import Entry
 from pysniff.ledger import Ledger
 from pysniff.packet import Block
+from pysniff.plain import PlainChunk
 from pysniff.resumption import Absent, Resumption
 from pysniff.sniffer import Sniffer
 from pysniff.store import tables
@@ -114,11 +115,17 @@ class Passage:
 
     def _deliver(self, chapter: Chapter, numbers: Ints, told: deque[Told]) -> Iterator[list[Entry]]:
         """Feed packets, each behind what those before it told of names; that is taken from `told`."""
-        delivered = 0
+        delivered = heard = 0
         try:
             for piece in pieces(chapter.files, chapter.index, numbers):
-                for block, places in piece.blocks(chapter.index):
+                for block, places in piece.items(chapter.index):
                     delivered += len(places)
+                    if not isinstance(block, Block):
+                        heard += 1
+                        while told and told[0].packet < places[0]:
+                            yield self._teach(told.popleft())
+                        yield self._hear(block, int(places[0]), chapter)
+                        continue
                     begin = 0
                     while told and told[0].packet <= places[-1]:
                         stop = int(np.searchsorted(places, told[0].packet))
@@ -139,7 +146,18 @@ class Passage:
             if damaged:
                 self.packets_damaged += damaged
                 self.notices.append(f"{chapter.files.packets.name} is damaged: {damaged} packets cannot be read")
-        self.packets_read += delivered
+        self.packets_read += delivered - heard
+
+    def _hear(self, chunk: PlainChunk, number: int, chapter: Chapter) -> list[Entry]:
+        """Feed plain text, as _feed() does packets."""
+        late, entries = chapter.index.late, []
+        place = int(np.searchsorted(late["packet"], number))
+        if place < len(late) and late["packet"][place] == number and late["after"][place] > self._fed:
+            self._fed = int(late["after"][place])
+            entries = self._sniffer.advance(self._fed)
+        self._fed = max(self._fed, chunk.time_ns)
+        self.time = max(self.time, self._fed)
+        return entries + self._sniffer.feed_plain((chunk,))
 
     def _feed(self, block: Block, numbers: Ints, chapter: Chapter) -> Iterator[list[Entry]]:
         """Feed packets; before one that is late, let the time pass that had passed when it was captured.

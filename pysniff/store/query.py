@@ -20,16 +20,19 @@ from pysniff.entry import Entry
 from pysniff.kfl.plan import Known, Plan, plan
 from pysniff.ledger import Ledger
 from pysniff.limits import DEFAULT, SECOND
+from pysniff.secrets import Secrets
 from pysniff.sniffer import Sniffer
 from pysniff.store import naming
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.chosen import may_match
 from pysniff.store.columns import TCP
 from pysniff.store.directory import SegmentFiles
+from pysniff.store.encrypted import Encrypted
 from pysniff.store.named import named
 from pysniff.store.naming import Naming
 from pysniff.store.passage import Passage
 from pysniff.store.question import Question, Step
+from pysniff.store.secrets_reading import StoredSecrets
 
 # A follower looks for new packets so often, in seconds: writers flush every 0.2 s.
 POLL = 0.1
@@ -44,7 +47,7 @@ class Query:
 
     `notices`: what a person should know, in order. `ledger`: the account of what was dissected. `packets_read`,
     `packets_pruned`: of those in the store; `packets_damaged`, `segments_dropped`: what could not be read, since the
-    disk or the writer took it.
+    disk or the writer took it. `secrets`: what decrypts.
     """
 
     def __init__(self, directory: Path, question: Question) -> None:
@@ -55,6 +58,9 @@ class Query:
         self._finishing = Event()
         self._catalogue.look()  # a wrong path is said at once
         self._stopped = Event()
+        self._stored = StoredSecrets(directory, follows=question.follow and self._catalogue.is_recorded())
+        self.secrets = Secrets(*self._stored.sources, *question.secrets)
+        self._without_keys = Encrypted(directory)
         self._plan = self._bounded(plan(question.filter.tree))
         # Names of the only conversations wanted, None for any.
         self._names = question.flows or named(question.filter.tree)
@@ -175,16 +181,21 @@ class Query:
 
     def _forwards(self, bounds: Plan, *, follow: bool = False) -> Iterator[list[Entry]]:
         """What is within the bounds, in one pass."""
-        passage = self._passage()
+        passage, question = self._passage(), self._question
         for chapter in self._chapters(bounds):
+            self._without_keys.add(chapter)
             yield from self._read(passage, chapter, bounds)
             if self._stopped.is_set() or self._over(passage, bounds):
                 break
+        self._stored.reach_all()
+        if (self._stored.is_empty and not question.secrets) and (notice := self._without_keys.notice()):
+            self.notices.append(notice)
         if follow and not self._stopped.is_set():
             yield from self._follow(passage, bounds)
         yield self._matching(passage.close(), bounds)
 
     def _read(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
+        self._stored.reach(chapter.files.number)
         for entries in passage.read(chapter):
             yield self._matching(entries, bounds)
             if self._stopped.is_set() or self._over(passage, bounds):
@@ -209,6 +220,7 @@ class Query:
             proto=question.proto,
             names=question.names,
             capture_source=self._source,
+            secrets=self.secrets,
         )
         passage = Passage(sniffer, self.notices)
         self._passages.append(passage)

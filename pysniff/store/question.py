@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,7 @@ from pysniff.limits import DEFAULT, Limits
 from pysniff.names import NOTHING as NO_NAMES
 from pysniff.names import Names
 from pysniff.protobuf.schema import NOTHING, Schemas
+from pysniff.secrets import SecretSource
 
 if TYPE_CHECKING:
     from pysniff.kfl import Filter
@@ -22,7 +23,8 @@ class Question:
     `node`: with this ids begin. `capture_source`: where packets come from, should the store have none yet to say so.
 
     `after`: only segments with larger numbers. `since`: only entries that completed, or, while they are open, were
-    last heard, then or later: how somebody goes on who was told everything up to there.
+    last heard, then or later: how somebody goes on who was told everything up to there. `secrets`: sources of secrets
+    of TLS, for this question alone, beside what the store keeps.
     """
 
     filter: Filter
@@ -40,6 +42,7 @@ class Question:
     limits: Limits = DEFAULT
     node: str = "local"
     capture_source: str = "file"
+    secrets: Sequence[SecretSource] = ()
 
 
 class Step(NamedTuple):

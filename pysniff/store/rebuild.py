@@ -10,9 +10,12 @@ import numpy as np
 from pysniff.capture.pcapng import ENHANCED, INTERFACE, LAST_TIME
 from pysniff.limits import DEFAULT
 from pysniff.packet import Block
+from pysniff.plain import PlainChunk
+from pysniff.plain_block import BLOCK_TYPE
 from pysniff.store.columns import Indexer
 from pysniff.store.directory import SegmentFiles, read_from, size_of
 from pysniff.store.flows import FOLLOWED, FlowTable
+from pysniff.store.heard import chunk_at, rows_of, text_of
 from pysniff.store.index import Index, chunk, late
 from pysniff.store.plausible import Notes
 from pysniff.store.segment import HEAD, TAIL, walk
@@ -72,20 +75,25 @@ def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles],
     newest = max(index.latest, (made.get(before[-1]) or _of_file(before[-1])).latest if before else 0)
     table.clock = newest
     padded = data + bytes(Block.PADDING)
-    for offsets, block in _packets(padded, index.covered, len(data), interfaces):
-        columns = indexer.columns(block)
-        numbers, _ = table.assign(columns)
+    for offsets, item in _packets(padded, index.covered, len(data), interfaces):
+        if isinstance(item, Block):
+            columns = indexer.columns(item)
+            numbers, _ = table.assign(columns)
+            times, covered = columns.time, item.records[-1][2]
+        else:
+            numbers, times = rows_of([item], table), np.array([item.time_ns])
+            covered = offsets[0] + len(text_of(item))
         index.extend_by(
             chunk(
                 Notes(interfaces, table.protocols, index.source),
                 np.array(offsets, np.int64),
                 numbers,
-                late(columns.time, newest),
+                late(times, newest),
                 table.touched(),
                 table.protocols,
-                block.records[-1][2],
-                int(columns.time.min()),
-                int(columns.time.max()),
+                covered,
+                int(times.min()),
+                int(times.max()),
             )
         )
         newest = max(newest, index.latest)
@@ -93,8 +101,11 @@ def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles],
     return index
 
 
-def _packets(data: bytes, at: int, limit: int, interfaces: list[tuple[int, str]]) -> Iterator[tuple[list[int], Block]]:
-    """Neighbouring packets of one interface, with the places of their blocks; adds to `interfaces`."""
+def _packets(
+    data: bytes, at: int, limit: int, interfaces: list[tuple[int, str]]
+) -> Iterator[tuple[list[int], Block | PlainChunk]]:
+    """Neighbouring packets of one interface, with the places of their blocks, and plain text between them; adds to
+    `interfaces`."""
     offsets: list[int] = []
     records: list[tuple[int, int, int, int]] = []
     number = -1
@@ -105,7 +116,11 @@ def _packets(data: bytes, at: int, limit: int, interfaces: list[tuple[int, str]]
         if records and (of != number or len(records) >= _TOGETHER):
             yield offsets, Block(data, records, *interfaces[number])
             offsets, records = [], []
-        if kind == INTERFACE and total >= 20:
+        if kind == BLOCK_TYPE:
+            heard = chunk_at(data, place)
+            if heard is not None:
+                yield [place], heard
+        elif kind == INTERFACE and total >= 20:
             interfaces.append(_interface(data[place : place + total]))
         elif 0 <= of < len(interfaces) and size <= total - HEAD - TAIL:
             number = of

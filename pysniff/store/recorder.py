@@ -19,6 +19,8 @@ from pysniff.errors import WriteError
 from pysniff.ledger import Ledger
 from pysniff.limits import MIB
 from pysniff.packet import Block
+from pysniff.plain import PlainChunk
+from pysniff.secrets import Secret, SecretSource
 from pysniff.store.bounds import check_limit
 from pysniff.store.counts import Counts
 from pysniff.store.recording import Recording
@@ -46,9 +48,18 @@ class Recorder:
         capture_source: str = "file",
         queue: int = QUEUE,
         wait: bool = False,
+        secrets: Sequence[SecretSource] | None = None,
+        keep_secrets: bool = True,
     ) -> None:
         self._recording = Recording(
-            directory, limit, keep_all=keep_all, segment_size=segment_size, capture_source=capture_source, wait=wait
+            directory,
+            limit,
+            keep_all=keep_all,
+            segment_size=segment_size,
+            capture_source=capture_source,
+            wait=wait,
+            secrets=secrets,
+            keep_secrets=keep_secrets,
         )
         self.dropped = 0
         self.dropped_bytes = 0
@@ -95,6 +106,27 @@ class Recorder:
         self._recording.flush_interval = seconds
         with self._changed:
             self._changed.notify_all()
+
+    @property
+    def tls(self) -> tuple[int, int]:
+        """TLS connections that began, and those of them whose keys came; of a recording with sources of secrets."""
+        keeping = self._recording.secrets
+        return (0, 0) if keeping is None else (keeping.connections, keeping.with_keys)
+
+    def write_plain(self, chunks: Sequence[PlainChunk]) -> None:
+        """Hand over plain text of connections whose packets are recorded, in the order of its time."""
+        if chunks:
+            with self._changed:
+                self._orders.append(lambda: self._recording.add_plain(chunks))
+                self._changed.notify_all()
+
+    def learn(self, secret: Secret, source: str) -> None:
+        """Keep it where secrets are kept, and its connection is recorded; `source`: as of SecretSource.name."""
+        keeping = self._recording.secrets
+        if keeping is not None:
+            with self._changed:
+                self._orders.append(lambda: keeping.learn(secret, source))
+                self._changed.notify_all()
 
     def resize(self, limit: int) -> None:
         """Have another limit, soon: the oldest packets make room. Raises OptionError for one that is too small."""
@@ -164,6 +196,7 @@ class Recorder:
                     self._orders.popleft()()
                 if not self._due():
                     recording.flush()
+                recording.keep_late()
             recording.close()
         except BaseException as problem:  # the one that captures must learn of it
             with self._changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,16 +16,21 @@ import numpy as np
 
 from pysniff.limits import KIB, MIB
 from pysniff.packet import Block
+from pysniff.plain import PlainChunk
+from pysniff.secrets import SecretSource
+from pysniff.store import secrets_carrying
 from pysniff.store.bounds import FLUSH, LIMIT, check_limit
 from pysniff.store.columns import Indexer, Ints
 from pysniff.store.counts import Counts
 from pysniff.store.directory import Lock, SegmentFiles, create, segments, size_of, strange
 from pysniff.store.flows import FlowTable
 from pysniff.store.followed import Followed
+from pysniff.store.heard import Waiting, rows_of, text_of
 from pysniff.store.index import MAGIC, Index, chunk, late
 from pysniff.store.keeping import Keeping
 from pysniff.store.plausible import Notes
 from pysniff.store.rebuild import earlier_rows, repaired
+from pysniff.store.secrets_keeping import SecretsKeeping
 from pysniff.store.segment import SegmentText
 
 # A store has about so many segments: with the oldest one goes this share of what it keeps.
@@ -41,8 +46,10 @@ class Recording:
     """One writer: `add()` blocks, `flush()` now and then, `close()`. Not for several threads.
 
     `limit`: bytes that the directory never exceeds, the index included. `keep_all`: conversations that nobody
-    recognises too. `notices`: what a person should know, in order. `flush_interval`: seconds; any thread may set it.
-    `used`: bytes that count for the limit, as of the last flush. Raises WriteError and OptionError.
+    recognises too. `secrets`: where secrets come from that are kept beside the packets; None: none are.
+    `keep_secrets`: otherwise they are only counted. `notices`: what a person should know, in order. `flush_interval`:
+    seconds; any thread may set it. `used`: bytes that count for the limit, as of the last flush.
+    Raises WriteError and OptionError.
     """
 
     def __init__(
@@ -54,6 +61,8 @@ class Recording:
         segment_size: int | None = None,
         capture_source: str = "file",
         wait: bool = False,
+        secrets: Sequence[SecretSource] | None = None,
+        keep_secrets: bool = True,
     ) -> None:
         check_limit(limit)
         self._wished_size = segment_size
@@ -79,6 +88,8 @@ class Recording:
         self._size = 0  # of the segment, as far as it is written
         self._index_size = 0
         self._noted = 0  # interfaces that the index knows
+        self._heard = Waiting()
+        self._pending_heard = 0  # of what waits for the disk
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._offsets: list[Ints] = []
@@ -88,6 +99,9 @@ class Recording:
         self._since = 0.0
         self._full = False
         self._keeping = Keeping(directory, limit, self._segment_size, self.notices, wait=wait)
+        self._secrets = (
+            None if secrets is None else SecretsKeeping(secrets, self._segment_size, self.notices, keeps=keep_secrets)
+        )
         self._recover()
 
     # Taking packets
@@ -113,12 +127,18 @@ class Recording:
             records = records[taken:]
             block = Block(block.data, records, block.linktype, block.interface)
 
+    def add_plain(self, chunks: Iterable[PlainChunk]) -> None:
+        """Take plain text of connections whose packets are recorded; it is written once those have come."""
+        self._heard.take(chunks)
+
     def _add(self, block: Block) -> None:
         if self._size + self._pending_size + block.captured() > self._segment_size and (self._size or self._pending):
             self._roll()
         columns = self._indexer.columns(block)
         cut_packets, cut_bytes = self._table.cut_packets, self._table.cut_bytes
         flows, kept = self._table.assign(columns)
+        if self._secrets is not None:
+            self._secrets.saw(columns, flows, self._table)
         counts = self.counts
         counts.cut += self._table.cut_packets - cut_packets
         counts.cut_bytes += self._table.cut_bytes - cut_bytes
@@ -137,8 +157,29 @@ class Recording:
         self._flows.append(flows[kept])
         self._times.append(columns.time[kept])
         self._wait(text)
+        if self._heard:
+            self._write_heard(self._heard.ready(self._table, self._table.clock))
         if self._pending_size >= FLUSH_BYTES:
             self.flush()
+
+    def _write_heard(self, chunks: Sequence[PlainChunk]) -> None:
+        """Chunks behind the packets so far."""
+        for one in chunks:
+            text = text_of(one)
+            if not text:
+                self._heard.strange += 1
+                continue
+            if self._size + self._pending_size + len(text) > self._segment_size and (self._size or self._pending):
+                self._roll()
+            if not self._pending:
+                self._since = time.monotonic()
+            if not self._size and not self._pending:
+                self._wait(self._text.header())
+            self._offsets.append(np.array([self._size + self._pending_size]))
+            self._flows.append(rows_of([one], self._table))
+            self._times.append(np.array([one.time_ns]))
+            self._pending_heard += 1
+            self._wait(text)
 
     def _wait(self, text: bytes) -> None:
         if text:
@@ -156,6 +197,8 @@ class Recording:
         self.limit = limit
         self._segment_size = self._size_within(limit)
         self._keeping.resize(limit, self._segment_size)
+        if self._secrets is not None:
+            self._secrets.segment_size = self._segment_size
         self._make_room(0)
         self.used = self._used()
 
@@ -166,8 +209,25 @@ class Recording:
 
     def flush(self) -> None:
         """Write what waits, and tell readers of it."""
+        if self._heard:
+            self._write_heard(self._heard.ready(self._table, self._table.clock))
         if self._pending:
             self._flush(self._table.touched())
+
+    def keep_late(self) -> None:
+        """Write what came after its packets were written, secrets and plain text; does nothing where packets wait."""
+        if self._heard and not self._pending:
+            self.flush()
+        secrets = self._secrets
+        if secrets is None or self._pending:
+            return
+        secrets.poll()
+        if secrets.waits and self._sizes:
+            self._make_room(secrets.room())
+            files = next(reversed(self._sizes))
+            secrets.write(files)
+            self._sizes[files] = (files.size(), self._sizes[files][1])
+            self.used = self._used()
 
     def _flush(self, touched: Mapping[int, Followed]) -> None:
         offsets, flows, times = (_joined(each) for each in (self._offsets, self._flows, self._times))
@@ -185,12 +245,15 @@ class Recording:
         size, self._pending_size = self._pending_size, 0
         self._offsets, self._flows, self._times = [], [], []
         counts = self.counts
-        counts.waiting -= len(offsets)
+        packets, self._pending_heard = len(offsets) - self._pending_heard, 0
+        counts.waiting -= packets
         try:
-            self._make_room(size + len(told))
+            self._make_room(size + len(told) + self._secrets_room())
+            if self._secrets is not None:  # before anybody can read the packets that need them
+                self._secrets.write(self._files)
             self._write(text, told)
         except OSError as error:
-            counts.full += len(offsets)
+            counts.full += packets
             counts.full_bytes += size
             self._undo(error)
             return
@@ -201,22 +264,30 @@ class Recording:
         self._size = covered
         self._index_size += len(told)
         self._noted = len(self._text.interfaces)
-        counts.stored += len(offsets)
+        counts.stored += packets
         counts.stored_bytes += size
-        self._sizes[self._files] = (self._files.size(), self._sizes[self._files][1] + len(offsets))
+        self._sizes[self._files] = (self._files.size(), self._sizes[self._files][1] + packets)
         self.used = self._used()
 
     def close(self) -> None:
         """Write what waits and finish the segment; again does nothing."""
         if self._fd < 0 and self._number < 0:
             return
+        self._write_heard(self._heard.ready(self._table, self._table.clock, last=True))
         self._flush_all()
+        self.keep_late()
         self._finish()
+        if self._files not in self._sizes:
+            self._files.keylog.unlink(missing_ok=True)
         self._number = -1
         self._keeping.close()
         self._lock.release()
 
     # Segments
+
+    @property
+    def secrets(self) -> SecretsKeeping | None:
+        return self._secrets
 
     @property
     def segment(self) -> int:
@@ -317,9 +388,21 @@ class Recording:
             self.counts.tables_missed = self._keeping.missed
             self.counts.names_missed = self._keeping.names_missed
             _, packets = self._sizes.pop(files)
-            files.remove()
+            if self._secrets is None:
+                files.remove()
+            else:
+                self._secrets.remove(files, following)
+                if following in self._sizes:
+                    self._sizes[following] = (following.size(), self._sizes[following][1])
             self.counts.evicted += packets
             self.counts.evicted_segments += 1
+
+    def _secrets_room(self) -> int:
+        """Bytes that the secrets take which come with a flush."""
+        if self._secrets is None:
+            return 0
+        self._secrets.poll()
+        return self._secrets.room()
 
     def _used(self) -> int:
         """Bytes that count for the limit."""
@@ -331,6 +414,7 @@ class Recording:
         for path in self._directory.glob("*.part"):
             path.unlink(missing_ok=True)
         self._keeping.tidy()
+        secrets_carrying.tidy(self._directory, found)
         for place, files in enumerate(found):
             index, notice = repaired(files, found[:place])
             if notice:

@@ -11,8 +11,11 @@ import numpy as np
 
 from pysniff.limits import KIB, MIB
 from pysniff.packet import Block
+from pysniff.plain import PlainChunk
+from pysniff.plain_block import BLOCK_TYPE
 from pysniff.store.columns import Ints
 from pysniff.store.directory import SegmentFiles
+from pysniff.store.heard import chunk_at
 from pysniff.store.index import Index
 from pysniff.store.segment import HEAD, headers, sound
 
@@ -37,6 +40,25 @@ class Piece:
 
     def blocks(self, index: Index) -> Iterator[tuple[Block, Ints]]:
         """The packets in their order, of one interface each, with their numbers; unsound ones are left out."""
+        for item, numbers in self.items(index):
+            if isinstance(item, Block):
+                yield item, numbers
+
+    def items(self, index: Index) -> Iterator[tuple[Block | PlainChunk, Ints]]:
+        """As blocks(), with the plain text between them, a chunk each."""
+        heard = headers(self.data, self.offsets)["kind"] == BLOCK_TYPE
+        if not heard.any():
+            yield from self._blocks(index)
+            return
+        edges = [0, *(np.flatnonzero(heard[1:] | heard[:-1]) + 1).tolist(), len(heard)]
+        for begin, stop in pairwise(edges):
+            numbers, offsets = self.numbers[begin:stop], self.offsets[begin:stop]
+            if not heard[begin]:
+                yield from Piece(self.data, numbers, offsets)._blocks(index)
+            elif (chunk := chunk_at(self.data, int(offsets[0]))) is not None:
+                yield chunk, numbers
+
+    def _blocks(self, index: Index) -> Iterator[tuple[Block, Ints]]:
         found = headers(self.data, self.offsets)
         good = sound(self.data, self.offsets, found) & (found["interface"] < len(index.interfaces))
         if not good.all():

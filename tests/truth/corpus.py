@@ -23,16 +23,22 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Capture:
-    """One line of index.csv. `path` is relative to the index and names the capture everywhere."""
+    """One line of index.csv. `path` is relative to the index and names the capture everywhere; `keys`: the key log of
+    its TLS, beside it, or "" where it needs none or has it inside."""
 
     root: Path
     path: str
     sha256: str
     source: str
+    keys: str = ""
 
     @property
     def file(self) -> Path:
         return self.root / self.path
+
+    @property
+    def key_logs(self) -> list[Path]:
+        return [self.root / self.keys] if self.keys else []
 
     @cached_property
     def records(self) -> list[Record]:
@@ -63,7 +69,8 @@ def captures() -> list[Capture]:
     if public is None:
         return []
     with (public / "index.csv").open(newline="", encoding="utf-8") as table:
-        return [Capture(public, row["path"], row["sha256"], row["source"]) for row in csv.DictReader(table)]
+        rows = csv.DictReader(table)
+        return [Capture(public, row["path"], row["sha256"], row["source"], row["keys"]) for row in rows]
 
 
 def digest(all_of: list[Capture]) -> str:

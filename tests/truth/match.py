@@ -47,8 +47,6 @@ def judge(capture: Capture, ours: list[Half]) -> Result:
 
 
 def _apart(record: Record) -> str:
-    if record.get("tls"):
-        return "inside TLS"
     if record.get("transport"):
         return "HTTP over SCTP"
     if record["t"] == "http1.cont":

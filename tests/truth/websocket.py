@@ -78,9 +78,6 @@ def of_truth(capture: Capture) -> tuple[dict[Way, list[Shown]], Counter[str]]:
     frames: defaultdict[tuple[int, Way], list[Record]] = defaultdict(list)
     apart: Counter[str] = Counter()
     for record in capture.of("ws.msg"):
-        if record.get("tls"):
-            apart["inside TLS"] += 1
-            continue
         sender = canonical(record["src"])
         receiver = next(end for end in ends[record["stream"]] if end != sender)
         frames[record["stream"], (sender, receiver)].append(record)

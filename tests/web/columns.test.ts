@@ -4,6 +4,19 @@ import type { Summary } from "../../pysniff/web/src/entry";
 import { COLUMNS, outcome } from "../../pysniff/web/src/feed/columns";
 import { summary } from "./calls";
 
+const TLS = {
+  version: "1.3",
+  cipher_suite: "TLS_AES_128_GCM_SHA256",
+  alpn: "",
+  sni: "",
+  ja3: "",
+  ja3s: "",
+  ja4: "",
+  resumed: false,
+  early_data: false,
+  key_source: "keylog",
+};
+
 function column(key: string) {
   const found = COLUMNS.find((one) => one.key === key);
   assert.ok(found);
@@ -51,7 +64,8 @@ test("what came over TLS and what is odd is marked, with words", () => {
     const shown = column("marks").shown(seen(changes)) as { type: (props: object) => unknown; props: object };
     return JSON.stringify(shown.type(shown.props));
   };
-  assert.match(marks({ tls: { version: "1.3" } }), /decrypted from TLS/);
+  assert.match(marks({ tls: { ...TLS, sni: "shop.example" } }), /TLS 1.3 for shop.example, decrypted/);
+  assert.match(marks({ tls: { ...TLS, key_source: "plaintext" } }), /TLS 1.3, read in the program/);
   assert.match(marks({ faults: ["gap", "unanswered"] }), /packets of it are missing; no answer was seen/);
   assert.doesNotMatch(marks({}), /decrypted|missing/);
 });

@@ -208,6 +208,25 @@ test("encrypted conversations say what is missing", () => {
   );
 });
 
+test("handshakes that a filter hides say where keys can be had", () => {
+  const protocols = new Map([
+    ["tlsx", 3],
+    ["tcp", 1],
+  ]);
+  const looked = { ...NOTHING, calls: 4, protocols, unrecognised: 1, examined: 1, packets: 9 };
+  says(
+    given([PACKETS], { filter: "http", looked }),
+    "encrypted",
+    /3 TLS connections are among them/,
+    /sudo pysniff worker --tls/,
+    /--keylog FILE/,
+    /pysniff run/,
+    /"filter":"tlsx"/,
+  );
+  const calls = { ...looked, calls: 5, protocols: new Map([...protocols, ["dns", 1]]) };
+  says(given([PACKETS], { filter: "http", looked: calls }), "no-match", /3 tlsx/);
+});
+
 test("a time without calls offers all times", () => {
   const looked = { ...NOTHING, elsewhere: true };
   says(given([PACKETS], { from: "10m", looked }), "other-time", /"times"/);

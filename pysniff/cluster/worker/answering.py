@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from pysniff.entry import Entry
 from pysniff.errors import OptionError
 from pysniff.export.one import exported
 from pysniff.kfl.variables import compile
-from pysniff.limits import DEFAULT, MIB
+from pysniff.limits import DEFAULT, MIB, Limits
 from pysniff.names import NOTHING
+from pysniff.secrets import SecretSource
 from pysniff.services.columns import columns
-from pysniff.store import Store
-from pysniff.store.find import stream_of
+from pysniff.store.find import find_entry, find_stream, stream_of
 from pysniff.store.query import Query
 from pysniff.store.question import Question
 
@@ -38,7 +38,7 @@ _LINKTYPES = (1, 101)
 
 class Answering:
     """One answer. `tell`: where frames go. `heard()`: what the worker has to say meanwhile, for people. `source`: of
-    entries. `names`: of addresses, from a file."""
+    entries. `names`: of addresses, from a file. `secrets`: gives new sources of secrets, for one question."""
 
     def __init__(
         self,
@@ -48,9 +48,10 @@ class Answering:
         telling: Telling,
         heard: Callable[[], list[str]],
         names: NamesFile,
+        secrets: Callable[[], Sequence[SecretSource]] = tuple,
     ) -> None:
         self._directory = directory
-        self._store = Store(directory, node=node)
+        self._secrets = secrets
         self._node = node
         self._source = source
         self._names_file = names
@@ -75,7 +76,7 @@ class Answering:
         answers[what](params)
 
     def _query(self, params: Params) -> None:
-        asked = replace(question(params, self._node, self._source), names=self._names)
+        asked = self._complete(question(params, self._node, self._source))
         batches = Batches(self._tell, newest_first=asked.newest_first)
         caught_up = False
         with Query(self._directory, asked) as query:
@@ -96,7 +97,7 @@ class Answering:
         format = params.text("as", LONGEST_FORMAT)
         params.done()
         limit = MIB if limit is None else limit
-        entry = self._store.entry(id, names=self._names, limits=replace(DEFAULT, body_bytes=max(limit, MIB)))
+        entry = self._found(id, replace(DEFAULT, body_bytes=max(limit, MIB)))
         try:
             self._tell.value({"bytes": exported(entry, format, limit)} if format else entry.to_dict(limit))
         except FrameError:
@@ -108,16 +109,16 @@ class Answering:
     def _packets(self, params: Params) -> None:
         chunks = Chunks(self._tell)
         id, stream = params.text("id", LONGEST_ID), params.text("stream", LONGEST_ID)
-        asked = replace(window(params, self._node, self._source), names=self._names)
+        asked = self._complete(window(params, self._node, self._source))
         params.done()
         filtered = bool(asked.filter.text.strip())
         if (id or stream) and (filtered or asked.start is not None or asked.end is not None or (id and stream)):
             raise OptionError("packets: id, stream, and filter with times exclude each other", hint="give one of them")
         if id:
-            for packet, comment in carrying(self._directory, [self._store.entry(id)]):
+            for packet, comment in carrying(self._directory, [self._found(id)]):
                 chunks.add(packet, comment)
         elif stream:
-            for packet in self._store.stream(stream):
+            for packet in find_stream(self._directory, stream):
                 chunks.add(packet)
         elif filtered:
             with Query(self._directory, asked) as query:
@@ -147,7 +148,7 @@ class Answering:
             self._tell.value({"names": fresh})
 
     def _services(self, params: Params) -> None:
-        asked = replace(window(params, self._node, self._source), names=self._names)
+        asked = self._complete(window(params, self._node, self._source))
         params.done()
         with Query(self._directory, asked) as query:
             for value in columns(query, fingerprint):
@@ -160,15 +161,23 @@ class Answering:
         params.done()
         if bool(id) == bool(stream):
             raise OptionError("replay: an id or a stream", hint="give one of them")
-        for value in values([self._store.entry(id)] if id else self._of_stream(stream)):
+        for value in values([self._found(id)] if id else self._of_stream(stream)):
             self._tell.value(value)
         self._tell.end({})
 
     def _of_stream(self, stream: str) -> Iterator[Entry]:
         name = frozenset([bytes.fromhex(stream_of(stream))])
         asked = Question(filter=compile(""), flows=name, node=self._node, capture_source=self._source)
-        with Query(self._directory, asked) as query:
+        with Query(self._directory, self._complete(asked)) as query:
             yield from query
+
+    def _complete(self, asked: Question) -> Question:
+        """With what the worker knows beside the store."""
+        return replace(asked, names=self._names, secrets=self._secrets())
+
+    def _found(self, id: str, limits: Limits = DEFAULT) -> Entry:
+        """Raise NotFoundError."""
+        return find_entry(self._directory, id, limits, self._node, self._names, self._secrets())
 
     def _bpf(self, params: Params) -> None:
         """Whether a capture filter compiles: libpcap may take its time, so it is tried where nobody waits."""

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
 from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.keys import NO_KEYS, Keys
 from pysniff.errors import CaptureError, FilterError, PysniffError
 
 # Seconds until a child that says nothing is taken for dead.
@@ -38,7 +39,8 @@ class CaptureStatus(NamedTuple):
     `excluded`: what of the cluster's own traffic the kernel filters away, uncounted, as host:port.
     `segment`, `store_bytes`: the number of the one that is written now, and what the store takes on disk.
     `since_ns`: when this child began to capture; 0 before. `files`, `bytes_read`, `bytes_in_all`: what is read in place
-    of a capture, how far, and how much it is, 0 where nobody knows.
+    of a capture, how far, and how much it is, 0 where nobody knows. `tls`: TLS connections that began, and those of
+    them whose keys came, where there are sources of keys; of all children.
     """
 
     state: State
@@ -57,16 +59,31 @@ class CaptureStatus(NamedTuple):
     files: tuple[str, ...] = ()
     bytes_read: int = 0
     bytes_in_all: int = 0
+    tls: tuple[int, int] = (0, 0)
 
 
 class Capturing(Noting):
     """`await start()`, then configure(), exclude() and status() as needed, and `await close()`.
 
-    `settings`: those in force. For one event loop.
+    `settings`: those in force. `keys`, `keep_secrets`: where secrets come from, and whether they are stored. `heard`:
+    the descriptor where plain text comes out (hearing.py). For one event loop.
     """
 
-    def __init__(self, directory: Path, settings: CaptureSettings, *, keep_all: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: CaptureSettings,
+        *,
+        keep_all: bool = False,
+        keys: Keys = NO_KEYS,
+        keep_secrets: bool = False,
+        heard: int | None = None,
+    ) -> None:
         super().__init__()
+        self._plain = heard
+        self._keys = keys
+        self._keep_secrets = keep_secrets
+        self._tls_before = (0, 0)
         self.settings = settings
         self._directory = directory
         self._keep_all = keep_all
@@ -145,6 +162,7 @@ class Capturing(Noting):
             report.excluded,
             report.segment,
             report.store_bytes,
+            tls=(self._tls_before[0] + report.tls[0], self._tls_before[1] + report.tls[1]),
         )
 
     async def close(self) -> None:
@@ -188,7 +206,9 @@ class Capturing(Noting):
         """The life of one child."""
         self._failure, self._reason = None, ""
         try:
-            child = await Child.begin("pysniff.cluster.worker.capturing_process", str(self._directory))
+            module = "pysniff.cluster.worker.capturing_process"
+            descriptors = (*self._keys.descriptors, *(() if self._plain is None else (self._plain,)))
+            child = await Child.begin(module, str(self._directory), descriptors=descriptors)
         except OSError as error:
             self._reason = f"it cannot be started: {error.strerror}"
             return
@@ -198,7 +218,16 @@ class Capturing(Noting):
         watch = asyncio.create_task(self._watch(child))
         try:
             self._begun = self.settings, self._excluded
-            child.tell({"settings": self.settings.to_dict(), "exclude": self._excluded, "keep_all": self._keep_all})
+            child.tell(
+                {
+                    "settings": self.settings.to_dict(),
+                    "exclude": self._excluded,
+                    "keep_all": self._keep_all,
+                    "keys": self._keys.word(),
+                    "keep_secrets": self._keep_secrets,
+                    "heard": self._plain,
+                }
+            )
             async for said in child.heard():
                 self._heard = time.monotonic()
                 self._take(said)
@@ -257,6 +286,8 @@ class Capturing(Noting):
             counters["kernel_received"] -= unread
         for name, value in counters.items():
             self._before[name] = self._before.get(name, 0) + value
+        (begun, keyed), (more, with_keys) = self._tls_before, self._report.tls
+        self._tls_before = begun + more, keyed + with_keys
         self._report = Report()
         self._since_ns = 0
         self._child = None

@@ -22,6 +22,8 @@ from pysniff.capture import Idle
 from pysniff.capture.live import Live
 from pysniff.capture.precedence import take_precedence
 from pysniff.cluster.worker.capturing_words import COUNTERS, NAMES, CaptureSettings, taken
+from pysniff.cluster.worker.hearing import Hearer
+from pysniff.cluster.worker.keys import Keys
 from pysniff.cluster.worker.speaking import Speaking
 from pysniff.errors import CaptureError, PysniffError
 from pysniff.ledger import Ledger
@@ -31,6 +33,8 @@ from pysniff.store.recorder import Recorder
 
 # Seconds between reports.
 _EVERY = 0.5
+# Seconds between two looks for plain text of programs.
+_LISTENS = 0.02
 # A command names a filter of 16 KiB and some hundred ends at most.
 _LONGEST = 256 * KIB
 # A socket for each interface, three files for each namespace.
@@ -49,8 +53,16 @@ class Process:
         self._ledger = Ledger()
         # First the store: one that is damaged takes its time, in which packets would be dropped.
         store = Store(directory, settings.storage_limit)
-        self._recorder: Recorder = store.record(keep_all=bool(begin["keep_all"]), capture_source="libpcap")
+        keys = Keys.of(begin["keys"])
+        self._recorder: Recorder = store.record(
+            keep_all=bool(begin["keep_all"]),
+            capture_source="libpcap",
+            secrets=keys.sources() if keys else None,
+            keep_secrets=bool(begin["keep_secrets"]),
+        )
         self._recorder.flush_interval = settings.flush_interval
+        self._hearer = None if begin["heard"] is None else Hearer(int(begin["heard"]))
+        self._listens = 0.0
         try:
             self._live = Live(
                 settings.interfaces,
@@ -77,6 +89,9 @@ class Process:
             if not isinstance(item, Idle):
                 self._ledger.live_packets += len(item)
                 self._recorder.write(item)
+            if self._hearer is not None and monotonic() >= self._listens:
+                self._recorder.write_plain(self._hearer.take())
+                self._listens = monotonic() + _LISTENS
             if monotonic() >= due:
                 due = monotonic() + _EVERY
                 self._report()
@@ -99,6 +114,7 @@ class Process:
             notices=taken(live.notices) + taken(recorder.notices),
             segment=recorder.segment,
             store_bytes=recorder.used,
+            tls=recorder.tls,
         )
 
     # Commands, in a thread of their own

@@ -1,8 +1,8 @@
 """What a worker and the child that captures, or reads files, say to each other: a JSON object a line, each way.
 
-To the child: `settings`, `exclude` or `files`, `keep_all` first; later, where it captures, `number` and what changes.
-From it: `ready` once, a report twice a second, `answer` with the number of a command, `failed` before it ends for a
-reason.
+To the child: `settings`, `exclude` or `files`, `keep_all`, `keys`, `keep_secrets` and `heard` first; later, where it
+captures, `number` and what changes. From it: `ready` once, a report twice a second, `answer` with the number of a
+command, `failed` before it ends for a reason.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Report:
     store_bytes: int = 0
     bytes_read: int = 0
     bytes_in_all: int = 0
+    tls: tuple[int, int] = (0, 0)
 
 
 def line_of(said: Mapping[str, Any]) -> bytes:
@@ -106,6 +107,7 @@ def report_of(said: Mapping[str, Any]) -> Report:
         store_bytes=_number(said.get("store_bytes")),
         bytes_read=_number(said.get("bytes_read")),
         bytes_in_all=_number(said.get("bytes_in_all")),
+        tls=_two(said.get("tls")),
     )
 
 
@@ -118,6 +120,10 @@ def taken(notices: list[str]) -> list[str]:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _two(value: object) -> tuple[int, int]:
+    return (_number(value[0]), _number(value[1])) if isinstance(value, list) and len(value) == 2 else (0, 0)
 
 
 def _texts(value: object) -> tuple[str, ...]:

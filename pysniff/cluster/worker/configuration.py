@@ -13,6 +13,7 @@ from math import isfinite
 from types import MappingProxyType
 
 from pysniff.cluster.worker.capturing_words import CaptureSettings
+from pysniff.cluster.worker.tracing_words import MODES, TracingSettings
 from pysniff.errors import OptionError
 
 # What every JSON reader can tell apart.
@@ -56,18 +57,21 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Every setting in force. `targets`: only packets from or to these addresses and networks; none: any."""
+    """Every setting in force. `targets`: only packets from or to these addresses and networks; none: any. `tls`: how
+    keys are read out of programs, as TracingSettings.mode; "": as the command line says, and it alone allows it."""
 
     version: int = 0
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     targets: tuple[str, ...] = ()
+    tls: str = ""
 
     def overlaid(self, document: Document) -> Configuration:
         """This, where the document does not say otherwise; raise OptionError where they do not go together."""
         named = dict(document.settings)
-        targets = named.pop("targets", self.targets)
+        targets, tls = named.pop("targets", self.targets), named.pop("tls", self.tls)
         assert isinstance(targets, tuple)
-        found = replace(self, version=document.version, targets=targets, capture=replace(self.capture, **named))  # type: ignore[arg-type] # checked by name
+        capture = replace(self.capture, **named)  # type: ignore[arg-type] # checked by name
+        found = replace(self, version=document.version, targets=targets, tls=str(tls), capture=capture)
         problem = found.settings().problem()
         if problem:
             raise OptionError(problem)
@@ -77,9 +81,13 @@ class Configuration:
         """What the capture is told: targets are part of its filter."""
         return replace(self.capture, bpf=narrowed(self.capture.bpf, self.targets))
 
+    def traced(self, allowed: TracingSettings) -> TracingSettings:
+        """What is read out of programs, where the command line allows it."""
+        return replace(allowed, mode=self.tls) if self.tls and allowed.mode != "off" else allowed
+
     def to_dict(self) -> dict[str, object]:
         values = {name: _plain(value) for name, value in self.capture.to_dict().items()}
-        return {"version": self.version, **values, "targets": list(self.targets)}
+        return {"version": self.version, **values, "targets": list(self.targets), "tls": self.tls}
 
 
 def narrowed(bpf: str, targets: tuple[str, ...]) -> str:
@@ -152,6 +160,12 @@ def _target(name: str, text: str) -> str:
         raise OptionError(f"{name}: {text[:64]!r} is no address and no network", hint=hint) from None
 
 
+def _mode(name: str, value: object) -> Setting:
+    if value not in MODES:
+        raise OptionError(f"{name}: not one of {', '.join(MODES)}")
+    return str(value)
+
+
 _CHECKS: dict[str, Callable[[str, object], Setting]] = {
     "interfaces": _interfaces,
     "netns": _namespaces,
@@ -159,6 +173,7 @@ _CHECKS: dict[str, Callable[[str, object], Setting]] = {
     "targets": _targets,
     "storage_limit": _bytes,
     "flush_interval": _seconds,
+    "tls": _mode,
 }
 _NAMES = f"there are version, {', '.join(_CHECKS)}"
 

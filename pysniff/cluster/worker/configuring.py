@@ -24,7 +24,8 @@ class Capture(Protocol):
 class Configuring:
     """`command_line`: version 0, which `document` overlays. `compiles`: why a capture filter does not, else "".
 
-    `tell`: takes a line for people.
+    `tell`: takes a line for people. `trace`: has another mode of Configuration.tls in force, "" or why not; None where
+    the command line does not allow any.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Configuring:
         capture: Capture,
         compiles: Callable[[str], Awaitable[str]],
         tell: Callable[[str], None],
+        trace: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         """Raise OptionError where the document does not go with the command line."""
         self.document = document
@@ -44,6 +46,7 @@ class Configuring:
         self._capture = capture
         self._compiles = compiles
         self._tell = tell
+        self._trace = trace
         self._changing = asyncio.Lock()
 
     def to_dict(self) -> dict[str, object]:
@@ -83,7 +86,9 @@ class Configuring:
             for text in dict.fromkeys((effective.capture.bpf, settings.bpf)):
                 if reason := await self._compiles(text):
                     raise _Refused(reason)
+        await self._take_tls(effective.tls)
         if reason := await self._capture.configure(settings):
+            await self._take_tls(self.effective.tls)
             raise _Refused(reason)
         self.document, self.effective = document, effective
         self._tell(f"configured by a hub, version {document.version}: {_words(document)}")
@@ -94,6 +99,14 @@ class Configuring:
             self._tell(reason)
             return reason
         return ""
+
+    async def _take_tls(self, mode: str) -> None:
+        """Raise _Refused where it cannot be."""
+        if self._trace is None:
+            if mode:
+                raise _Refused("tls: this worker was started without --tls, which allows it")
+        elif reason := await self._trace(mode):
+            raise _Refused(f"tls: {reason}")
 
 
 class _Refused(Exception):

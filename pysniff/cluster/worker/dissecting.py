@@ -1,6 +1,6 @@
 """A process that answers out of the store, one question after the other:
 
-    python -m pysniff.cluster.worker.dissecting DIR NODE [NAMES]
+    python -m pysniff.cluster.worker.dissecting DIR NODE [NAMES [KEYS]]
 
 On standard input, each with its length before it: the question as an Ask frame, then Notices that people should know
 meanwhile, perhaps the next question; its end is the end of this process. On standard output: a message without bytes
@@ -24,6 +24,7 @@ from threading import Thread
 from pysniff.cluster.frames import MESSAGE, Ask, Notice, decode
 from pysniff.cluster.packed import FrameError
 from pysniff.cluster.worker.answering import Answering, Unsupported
+from pysniff.cluster.worker.keys import Keys
 from pysniff.cluster.worker.names_file import NamesFile
 from pysniff.cluster.worker.params import Params
 from pysniff.cluster.worker.telling import LENGTH, Telling, ready
@@ -41,7 +42,7 @@ _TEXTS = 100
 _SOURCE = "libpcap"
 
 
-def main(directory: str, node: str, names: str = "") -> int:
+def main(directory: str, node: str, names: str = "", keys: str = "") -> int:
     out = os.dup(1)
     os.dup2(2, 1)  # what a plugin prints must not get between frames
     _humble()
@@ -56,7 +57,9 @@ def main(directory: str, node: str, names: str = "") -> int:
             ready(out)
             ask = heard.asked()
             telling = Telling(out, ask.id)
-            if not _answer(Answering(Path(directory), node, _SOURCE, telling, heard.take, file), ask, telling):
+            secrets = Keys.of(keys).sources
+            answering = Answering(Path(directory), node, _SOURCE, telling, heard.take, file, secrets)
+            if not _answer(answering, ask, telling):
                 break
             _forget()
     return 0

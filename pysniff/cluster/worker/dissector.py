@@ -39,14 +39,20 @@ class Dissector:
         self._new = 0  # bytes of memory, before its first answer
 
     @classmethod
-    async def begun(cls, words: Sequence[str]) -> Self:
+    async def begun(cls, words: Sequence[str], descriptors: Sequence[int] = ()) -> Self:
         """Raise OSError where it cannot be started."""
         # numpy's libraries would start a thread for each processor, and reserve memory for each.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         # In a session of its own: Ctrl-C is for the worker.
         return cls(
             await asyncio.create_subprocess_exec(
-                *words, stdin=PIPE, stdout=PIPE, start_new_session=True, limit=_AHEAD, env=environment
+                *words,
+                stdin=PIPE,
+                stdout=PIPE,
+                pass_fds=descriptors,
+                start_new_session=True,
+                limit=_AHEAD,
+                env=environment,
             )
         )
 

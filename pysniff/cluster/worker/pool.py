@@ -16,10 +16,12 @@ _BEGINNING, _RESTING = 60.0, 2.0
 
 
 class Pool:
-    """`words`: the command. take() gives a process, which comes back with give(). For one event loop."""
+    """`words`: the command, whose process inherits `descriptors`. take() gives a process, which comes back with give().
+    For one event loop."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], descriptors: Sequence[int] = ()) -> None:
         self.words = words
+        self._descriptors = descriptors
         self._idle: list[Dissector] = []
         self._coming: set[Dissector] = set()  # that are beginning, or clear up
         self._spawning = 0
@@ -103,7 +105,7 @@ class Pool:
         await self._begin(process)
 
     async def _spawned(self) -> Dissector:
-        process = await Dissector.begun(self.words)
+        process = await Dissector.begun(self.words, self._descriptors)
         self._coming.add(process)
         if self._closing:
             process.kill()

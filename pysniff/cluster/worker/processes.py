@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pysniff.cluster.frames import Ask, Error, encode, is_last
 from pysniff.cluster.worker.dissector import Dissector
+from pysniff.cluster.worker.keys import NO_KEYS, Keys
 from pysniff.cluster.worker.pool import Pool
 
 # Those that answer at a time: each takes some 60 MB and more, and its share of the processors.
@@ -26,13 +27,17 @@ class Processes:
 
     `figures` counts answers by what became of them: answered (errors too), failed, cancelled, refused, died; and texts
     that were untold. `names`: a file with names of addresses, read again when it has changed.
+    `keys`: what decrypts TLS, beside what the store keeps.
     """
 
-    def __init__(self, directory: Path, node: str, most: int = MOST, names: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, node: str, most: int = MOST, names: Path | None = None, keys: Keys = NO_KEYS
+    ) -> None:
         self.figures: Counter[str] = Counter()
         self.most = most
         words = ["-m", "pysniff.cluster.worker.dissecting", str(directory), node]
-        self._pool = Pool((sys.executable, *words, *([] if names is None else [str(names.absolute())])))
+        words += ["" if names is None else str(names.absolute()), keys.word()]
+        self._pool = Pool((sys.executable, *words), keys.descriptors)
         self._running: dict[Dissector, Ask] = {}
         self._taken = 0
         self._following: Counter[str] = Counter()  # by hub

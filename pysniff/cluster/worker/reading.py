@@ -18,6 +18,7 @@ from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing import CaptureStatus, State
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
 from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.keys import NO_KEYS, Keys
 from pysniff.errors import PysniffError, ReadError
 
 
@@ -45,8 +46,19 @@ class Reading(Noting):
     `failure`: what kept it from reading them to their end. Of the settings, the capture filter and the limit count.
     """
 
-    def __init__(self, directory: Path, settings: CaptureSettings, files: Files, *, keep_all: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: CaptureSettings,
+        files: Files,
+        *,
+        keep_all: bool = False,
+        keys: Keys = NO_KEYS,
+        keep_secrets: bool = False,
+    ) -> None:
         super().__init__()
+        self._keys = keys
+        self._keep_secrets = keep_secrets
         self.settings = settings
         self.over = asyncio.Event()
         self.failure: PysniffError | None = None
@@ -98,6 +110,7 @@ class Reading(Noting):
             files=self._files.names,
             bytes_read=report.bytes_read,
             bytes_in_all=report.bytes_in_all,
+            tls=report.tls,
         )
 
     async def close(self) -> None:
@@ -114,7 +127,7 @@ class Reading(Noting):
         files, given = self._files, None
         if "-" in files.names:
             given = os.dup(0)  # the child's own is where it is told things
-        descriptors = () if given is None else (given,)
+        descriptors = (*self._keys.descriptors, *(() if given is None else (given,)))
         try:
             words = "pysniff.cluster.worker.reading_process", str(self._directory)
             child = await Child.begin(*words, descriptors=descriptors)
@@ -122,7 +135,15 @@ class Reading(Noting):
             if given is not None:
                 os.close(given)
         told = {"names": files.names, "follow": files.follow, "duration": files.duration, "input": given}
-        child.tell({"settings": self.settings.to_dict(), "files": told, "keep_all": self._keep_all})
+        child.tell(
+            {
+                "settings": self.settings.to_dict(),
+                "files": told,
+                "keep_all": self._keep_all,
+                "keys": self._keys.word(),
+                "keep_secrets": self._keep_secrets,
+            }
+        )
         self._since_ns = time.time_ns()
         return child
 

@@ -19,9 +19,12 @@ from typing import IO, Any
 
 from pysniff import reading
 from pysniff.cluster.worker.capturing_words import COUNTERS, CaptureSettings, taken
+from pysniff.cluster.worker.keys import Keys
 from pysniff.cluster.worker.speaking import Speaking
 from pysniff.errors import PysniffError
 from pysniff.limits import MIB
+from pysniff.secret_ring import SecretRing, Told
+from pysniff.secrets import Secret
 from pysniff.store import Store
 
 # Seconds between reports.
@@ -41,7 +44,15 @@ class Process:
         follow = bool(files["follow"])
         store = Store(directory, settings.storage_limit)
         # Files have time, unless somebody writes them meanwhile: nothing is dropped where the disk is slow.
-        self._recorder = store.record(keep_all=bool(begin["keep_all"]), capture_source="file", wait=not follow)
+        keys = Keys.of(begin["keys"])
+        self._recorder = store.record(
+            keep_all=bool(begin["keep_all"]),
+            capture_source="file",
+            wait=not follow,
+            secrets=keys.sources(follow=follow, ring=False),
+            keep_secrets=bool(begin["keep_secrets"]),
+        )
+        self._ring = None if keys.ring is None else SecretRing(keys.ring)
         try:
             self._entries = reading.read(
                 *map(str, files["names"]),
@@ -55,6 +66,13 @@ class Process:
         except BaseException:
             self._recorder.close()
             raise
+        self._entries.secrets.tell(self._found)
+
+    def _found(self, secret: Secret, source: str) -> None:
+        """The capture brought a secret with it: for those who decrypt, and the store if it keeps any."""
+        self._recorder.learn(secret, source)
+        if self._ring is not None:
+            self._ring.put((Told(secret, 0),))
 
     def run(self, commands: IO[bytes]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: self._entries.stop())
@@ -63,12 +81,14 @@ class Process:
             with self._recorder, self._entries as entries:
                 for _ in entries.batches():
                     pass
+                entries.secrets.poll()
             self._report(ready=True)
         except PysniffError:
             self._report()
             raise
 
     def _proceed(self, done: int, total: int | None) -> None:
+        self._entries.secrets.poll()  # nobody dissects here who would
         self._progress = done, total or 0
         if monotonic() >= self._due:
             self._due = monotonic() + _EVERY
@@ -87,6 +107,7 @@ class Process:
             notices=taken(recorder.notices),
             segment=recorder.segment,
             store_bytes=recorder.used,
+            tls=recorder.tls,
             bytes_read=done,
             bytes_in_all=total,
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pysniff import __version__
 from pysniff.cluster.worker.capturing import CaptureStatus
 from pysniff.cluster.worker.memory import resident
 from pysniff.cluster.worker.processes import Processes
+from pysniff.cluster.worker.tracing import Tracing
 from pysniff.errors import FileError
 from pysniff.store.directory import segments
 
@@ -22,7 +23,7 @@ def capture_figures(status: CaptureStatus) -> dict[str, object]:
     """But for the counters, which are the ledger's, and what is the store's. `carried`: packets that each interface
     carried since it is up, captured or not, so that a capture filter that lets nothing through shows."""
     told = status._asdict()
-    for name in ("counters", "segment", "store_bytes"):
+    for name in ("counters", "segment", "store_bytes", "tls"):
         del told[name]
     figures = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
     return {**figures, "carried": carried(status.interfaces)}
@@ -65,10 +66,23 @@ def query_figures(processes: Processes) -> dict[str, object]:
     return {"running": dict(processes.running), "most": processes.most, **{name: figures[name] for name in names}}
 
 
-def memory_figures(status: CaptureStatus, processes: Processes) -> dict[str, object]:
-    """Bytes in memory now: of the worker, of what captures, of what dissects."""
+def tls_figures(status: CaptureStatus, tracing: Tracing | None, keylogs: Sequence[str]) -> dict[str, object]:
+    """Where keys come from: `keylogs` by name, `tracer` as of Tracing.status(), None for none. `connections` that began
+    since the start of the worker, and those of them `with_keys`: counted where there is any source of keys."""
+    connections, with_keys = status.tls
+    told = None if tracing is None else tracing.status()
+    return {"connections": connections, "with_keys": with_keys, "keylogs": [*keylogs], "tracer": told}
+
+
+def memory_figures(status: CaptureStatus, processes: Processes, tracing: Tracing | None = None) -> dict[str, object]:
+    """Bytes in memory now: of the worker, of what captures, of what dissects, of what reads keys."""
     capture = [status.pid] if status.pid else []
-    return {"worker": resident([os.getpid()]), "capture": resident(capture), "queries": resident(processes.pids())}
+    return {
+        "worker": resident([os.getpid()]),
+        "capture": resident(capture),
+        "queries": resident(processes.pids()),
+        "tracer": resident(tracing.pids() if tracing is not None else []),
+    }
 
 
 def life(node: str, session: str, started_ns: int) -> Mapping[str, object]:

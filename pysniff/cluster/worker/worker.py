@@ -10,8 +10,9 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 from pysniff import __version__
 from pysniff.capture.exclusion import Endpoint
@@ -24,21 +25,38 @@ from pysniff.cluster.worker.capturing import CaptureStatus, Capturing
 from pysniff.cluster.worker.configuration import Configuration, Document
 from pysniff.cluster.worker.configuration_file import NAME, load
 from pysniff.cluster.worker.configuring import Configuring
+from pysniff.cluster.worker.keys import Keys
 from pysniff.cluster.worker.others import Others
 from pysniff.cluster.worker.processes import Processes
 from pysniff.cluster.worker.reading import Files, Reading
+from pysniff.cluster.worker.tracing import Tracing
+from pysniff.cluster.worker.tracing_words import TracingSettings
 from pysniff.cluster.worker_links import WorkerLinks
-from pysniff.errors import FileError, PysniffError, WriteError
+from pysniff.errors import CaptureError, FileError, PysniffError, WriteError
 from pysniff.hosts import names_from
 from pysniff.ledger import Ledger
+from pysniff.secret_ring import SecretRing
 from pysniff.store.directory import create
+
+# The last ones, which its status has.
+_NOTICES = 200
+
+
+class _Kept(TypedDict):
+    """What both who captures and who reads are told."""
+
+    keep_all: bool
+    keys: Keys
+    keep_secrets: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """`configuration`: what the command line says of the capture. `listen`: None to dial hubs only. `hubs`: URLs.
     `names`: a file with names of addresses. `own`: ends on this machine whose traffic is the cluster's, known from the
-    start. `files`: what is read in place of a capture."""
+    start. `files`: what is read in place of a capture. `keylogs`: files with secrets of TLS, that may grow.
+    `store_secrets`: whether secrets are kept beside the packets. `tracing`: which programs' keys are read out of them;
+    off: none ever, whatever a hub says."""
 
     directory: Path
     node: str
@@ -50,6 +68,9 @@ class WorkerOptions:
     names: Path | None = None
     own: tuple[Endpoint, ...] = ()
     files: Files | None = None
+    keylogs: tuple[Path, ...] = ()
+    store_secrets: bool = False
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
 
 class Worker:
@@ -71,23 +92,42 @@ class Worker:
         self._tell = tell
         self._tell_more = tell_more or tell
         self._started_ns = time.time_ns()
-        self._processes = Processes(options.directory, options.node, names=options.names)
         # What a hub once set is for captures.
         document = load(options.directory) if options.files is None else Document()
-        settings = options.configuration.overlaid(document).settings()
+        effective = options.configuration.overlaid(document)
+        self._tracing = Tracing(effective.traced(options.tracing)) if options.tracing.mode != "off" else None
+        # A capture that is read may bring secrets with it.
+        self._brought = SecretRing() if options.files is not None else None
+        keys = self._keys()
+        self._processes = Processes(options.directory, options.node, names=options.names, keys=keys)
+        kept = _Kept(keep_all=options.store_all, keys=keys, keep_secrets=options.store_secrets)
         self._capturing: Capturing | Reading = (
-            Capturing(options.directory, settings, keep_all=options.store_all)
+            Capturing(
+                options.directory,
+                effective.settings(),
+                **kept,
+                heard=None if self._tracing is None else self._tracing.heard,
+            )
             if options.files is None
-            else Reading(options.directory, settings, options.files, keep_all=options.store_all)
+            else Reading(options.directory, effective.settings(), options.files, **kept)
         )
-        self._capturing.on_notice.append(self._noticed)
+        for each in (self._capturing, self._tracing):
+            if each is not None:
+                each.on_notice.append(self._noticed)
         self._configuring = Configuring(
-            options.directory, options.configuration, document, self._capturing, self._compiles, tell
+            options.directory,
+            options.configuration,
+            document,
+            self._capturing,
+            self._compiles,
+            tell,
+            None if self._tracing is None else self._trace,
         )
         answers = WorkerAnswers(self._processes, self._configuring, self.status, self._told_to_exclude)
         self._links = WorkerLinks(answers, self._hello(), options.access)
         self._links.on_change.append(self._linked)
         self._hubs: dict[str, tuple[object, object]] = {}
+        self._notices: list[str] = []
         self._excluding: asyncio.Task[None] | None = None
         self._others = Others()
         self._look_again: asyncio.TimerHandle | None = None
@@ -97,6 +137,8 @@ class Worker:
         options = self._options
         try:
             await self._exclude()
+            if self._tracing is not None:
+                await self._begin_to_trace(self._tracing)  # so that the first connection is decrypted
             await self._begin_to_capture()
             await self._processes.start()
             if options.listen is not None:
@@ -122,6 +164,11 @@ class Worker:
                 await self._excluding
         await self._processes.close()
         await self._capturing.close()
+        if self._tracing is not None:
+            await self._tracing.close()
+        if self._brought is not None:
+            self._brought.close()
+            self._brought = None
 
     @property
     def capture(self) -> CaptureStatus:
@@ -150,12 +197,21 @@ class Worker:
             "ledger": dict(capture.counters),
             "store": status.store_figures(self._options.directory, self._capturing.settings.storage_limit, capture),
             "queries": status.query_figures(self._processes),
-            "memory": status.memory_figures(capture, self._processes),
+            "memory": status.memory_figures(capture, self._processes, self._tracing),
+            "tls": status.tls_figures(capture, self._tracing, [str(path) for path in self._options.keylogs])
+            | {"store_secrets": self._options.store_secrets},
             "config_version": self._configuring.document.version,
             "hubs": self._links.hubs(),
             "links": dict(self._links.figures),
-            "notices": [text for _, text in self._capturing.notices][-20:],
+            "notices": self._notices[-20:],
         }
+
+    async def _begin_to_trace(self, tracing: Tracing) -> None:
+        """Where this machine does not allow it, that is said, and everything else goes on."""
+        try:
+            await tracing.start()
+        except CaptureError as error:
+            self._noticed(f"--tls: {error}; going on without")
 
     async def _begin_to_capture(self) -> None:
         try:
@@ -175,7 +231,20 @@ class Worker:
         info: dict[str, object] = {"started_ns": self._started_ns}
         return Hello(VERSION, "worker", self._options.node, self.session, f"pysniff {__version__}", info)
 
+    def _keys(self) -> Keys:
+        files = tuple(str(path.absolute()) for path in self._options.keylogs)
+        if self._brought is not None:
+            return Keys(files, self._brought.fd, "pcapng")
+        return Keys(files, None if self._tracing is None else self._tracing.ring)
+
+    async def _trace(self, mode: str) -> str:
+        """What a hub's document says of keys: "" or why it cannot be."""
+        assert self._tracing is not None
+        return await self._tracing.configure(replace(self._options.tracing, mode=mode or self._options.tracing.mode))
+
     def _noticed(self, text: str) -> None:
+        self._notices.append(text)
+        del self._notices[:-_NOTICES]
         self._tell(text)
         self._processes.tell("query", text)
 

@@ -7,7 +7,18 @@ export interface Endpoint {
   name: string;
 }
 
+/** The TLS that a call was read out of; texts are empty where nobody knows. */
 export interface Tls {
+  version: string;
+  cipher_suite: string;
+  alpn: string;
+  sni: string;
+  ja3: string;
+  ja3s: string;
+  ja4: string;
+  resumed: boolean;
+  early_data: boolean;
+  key_source: string;
   [fact: string]: unknown;
 }
 

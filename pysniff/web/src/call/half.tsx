@@ -3,6 +3,7 @@ import type { Entry, Message } from "../entry";
 import type { Full } from "./loaded";
 import { DnsHalf } from "./protocol/dns";
 import { GrpcHalf } from "./protocol/grpc";
+import { HandshakeHalf } from "./protocol/handshake";
 import { HttpHalf } from "./protocol/http";
 import { RedisHalf } from "./protocol/redis";
 import { OtherHalf, UnrecognisedHalf } from "./protocol/unrecognised";
@@ -37,6 +38,8 @@ function view(protocol: string) {
       return RedisHalf;
     case "ws":
       return WebSocketHalf;
+    case "tlsx":
+      return HandshakeHalf;
     case "tcp":
     case "udp":
       return UnrecognisedHalf;

@@ -45,7 +45,7 @@ export function Head({ full }: { full: Full }) {
             <Value key={node} variable="node_name" value={node} />
           ))}
         </span>
-        {entry.tls && <span class="good">TLS</span>}
+        {entry.tls && <span class="good">TLS {entry.tls.version}</span>}
         {entry.state === "open" && <span class="warn">open</span>}
         {entry.completeness !== "complete" && (
           <span class="warn">

@@ -1,6 +1,6 @@
 // The columns of the list: what each shows of a call, and the filter that a value of it stands for.
 import type { ComponentChildren } from "preact";
-import type { Summary } from "../entry";
+import type { Summary, Tls } from "../entry";
 import type { Scalar } from "../filter/clauses";
 import { clock, duration, size } from "../format";
 import type { Seen } from "./ring";
@@ -17,7 +17,7 @@ export interface Column {
   asks?(seen: Seen): [variable: string, value: Scalar] | null;
 }
 
-const PROTOCOLS = new Set(["http", "grpc", "ws", "dns", "redis"]);
+const PROTOCOLS = new Set(["http", "grpc", "ws", "dns", "redis", "tlsx"]);
 const FAULTS: Record<string, string> = {
   gap: "packets of it are missing",
   malformed: "something in it is malformed",
@@ -29,7 +29,7 @@ const FAULTS: Record<string, string> = {
   overlap: "packets contradict each other",
 };
 // Protocols whose summary begins with what is done.
-const VERBS: Record<string, string> = { http: "method", redis: "redis_command", dns: "", ws: "" };
+const VERBS: Record<string, string> = { http: "method", redis: "redis_command", dns: "", ws: "", tlsx: "" };
 
 const SLOW = 1_000_000; // microseconds
 const DRAWN = 500; // characters of a summary: no window is wider
@@ -132,7 +132,7 @@ function Marks({ summary }: { summary: Summary }) {
   return (
     <>
       {summary.tls && (
-        <span class="lock" role="img" aria-label="TLS" title="decrypted from TLS">
+        <span class="lock" role="img" aria-label="TLS" title={decrypted(summary.tls)}>
           <svg viewBox="0 0 12 12" aria-hidden="true">
             <path d="M3 5V4a3 3 0 0 1 6 0v1h1v6H2V5zm1.4 0h3.2V4a1.6 1.6 0 0 0-3.2 0z" />
           </svg>
@@ -147,6 +147,11 @@ function Marks({ summary }: { summary: Summary }) {
       )}
     </>
   );
+}
+
+function decrypted(tls: Tls): string {
+  const words = ["TLS", tls.version, tls.sni && `for ${tls.sni}`].filter(Boolean).join(" ");
+  return tls.key_source === "plaintext" ? `${words}, read in the program` : `${words}, decrypted`;
 }
 
 /** A word for how it ended: also the colour of its status. */

@@ -43,6 +43,7 @@ const PROTOCOLS: Record<string, string> = {
   ws: "--ws",
   dns: "--dns",
   redis: "--redis",
+  tlsx: "--tlsx",
 };
 
 export function protocolColour(protocol: string): string {

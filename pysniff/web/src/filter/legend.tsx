@@ -5,7 +5,7 @@ import { counts } from "./counts";
 import { all, alone, colour, isOn, switched, turned } from "./protocols";
 
 // As people look for them; what else there is comes behind, by name.
-const ORDER = ["http", "grpc", "ws", "dns", "redis"];
+const ORDER = ["http", "grpc", "ws", "dns", "redis", "tlsx"];
 const MORE: Record<string, string> = {
   http: "HTTP/1 and HTTP/2; gRPC and messages of WebSockets have chips of their own",
   tcp: "conversations of TCP that nobody recognised",

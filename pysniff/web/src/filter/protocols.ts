@@ -11,7 +11,7 @@ export interface Switched {
   rest: readonly string[];
 }
 
-const COLOURS = new Set(["http", "grpc", "ws", "dns", "redis"]);
+const COLOURS = new Set(["http", "grpc", "ws", "dns", "redis", "tlsx"]);
 
 /** The colour of a protocol, everywhere. */
 export function colour(protocol: string): string {

@@ -54,6 +54,41 @@ export interface Link {
 /** Counters of the ledger by name; of some by reason. */
 export type Counters = Record<string, number | Record<string, number>>;
 
+/** A process that has a TLS library: whether its keys are read, and why not. */
+export interface TracedProcess {
+  pid: number;
+  name: string;
+  library: string;
+  path: string;
+  attached: boolean;
+  problem: string;
+  keys: number;
+  running: boolean;
+}
+
+/** What reads keys out of running programs. */
+export interface Tracer {
+  mode: string;
+  state: string;
+  reason: string;
+  hint: string;
+  pid: number;
+  restarts: number;
+  processes: TracedProcess[];
+  unnamed: number;
+  counters: Record<string, number>;
+  problems: string[];
+}
+
+export interface TlsFigures {
+  /** That began since the worker did, and those of them whose keys came. */
+  connections: number;
+  with_keys: number;
+  keylogs: string[];
+  store_secrets: boolean;
+  tracer: Tracer | null;
+}
+
 export interface Figures {
   started_ns: number;
   now_ns: number;
@@ -63,6 +98,8 @@ export interface Figures {
   store: Store;
   queries: Queries;
   memory: Record<string, number>;
+  /** Older workers do not tell it. */
+  tls?: TlsFigures;
   config_version: number;
   hubs: Link[];
   notices: string[];

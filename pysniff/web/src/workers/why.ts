@@ -272,6 +272,12 @@ function unmatched(looked: Looked): Reason {
   const clear: Remedy = { kind: "filter", words: "Clear the filter", filter: "" };
   const unknown: Remedy = { kind: "filter", words: "Show tcp || udp", filter: "tcp || udp" };
   const words = [`${atLeast(looked)} there; the filter shows none of them.`];
+  const handshakes = looked.protocols.get("tlsx") ?? 0;
+  if (handshakes && handshakes + looked.unrecognised >= looked.calls) {
+    words.push(`${many(handshakes, "TLS connection")} ${handshakes === 1 ? "is" : "are"} among them. ${CLOSED}`);
+    const show: Remedy = { kind: "filter", words: "Show the handshakes", filter: "tlsx" };
+    return reason("encrypted", "Encrypted", words, [...KEYS, show, clear]);
+  }
   if (looked.unrecognised < looked.calls) {
     const known = [...looked.protocols].filter(([name]) => name !== "tcp" && name !== "udp");
     words.push(`There are ${list(known.map(([name, number]) => `${count(number)} ${name}`))}.`);
@@ -280,7 +286,7 @@ function unmatched(looked: Looked): Reason {
   }
   if (looked.encrypted) {
     words.push(encrypted(looked));
-    return reason("encrypted", "Encrypted", words, [unknown, clear]);
+    return reason("encrypted", "Encrypted", words, [...KEYS, unknown, clear]);
   }
   words.push("All are conversations in a protocol that is not known here, or joined in the middle.");
   return reason("unknown-protocol", "Only unknown protocols", words, [unknown, clear]);
@@ -291,8 +297,19 @@ function encrypted(looked: Looked): string {
     looked.encrypted === looked.examined
       ? `${looked.examined === 1 ? "The one" : `All ${looked.examined}`} that were looked into begin with a TLS handshake.`
       : `${looked.encrypted} of ${looked.examined} that were looked into begin with a TLS handshake.`;
-  return `${seen} What is inside needs the keys of one of its ends; who talks to whom, when and how much is shown all the same.`;
+  return `${seen} ${CLOSED}`;
 }
+
+const CLOSED =
+  "What is inside needs the keys of one of its ends, from before the connection began; who talks to whom, when and how much is shown all the same.";
+
+/** Where keys can be had. */
+const KEYS: Remedy[] = [
+  { kind: "command", words: "Read them from running programs", command: "sudo pysniff worker --tls" },
+  { kind: "command", words: "On this machine alone", command: "sudo pysniff --web --tls" },
+  { kind: "command", words: "From what a program writes to SSLKEYLOGFILE", command: "pysniff --web --keylog FILE" },
+  { kind: "command", words: "Or start a program so that it writes them", command: "sudo pysniff run -- COMMAND" },
+];
 
 /** Packets without a call. */
 function callless(looked: Looked, file: string[] | null): Reason {

@@ -1,6 +1,7 @@
 // One worker: whether it is there, what it captures, its store, its questions, its memory, what it noted.
 import type { ComponentChildren } from "preact";
 import { count, size } from "../format";
+import { Decryption, Programs } from "./decryption";
 import { losses } from "./losses";
 import { pace } from "./poll";
 import { type Figures, total, type Worker } from "./told";
@@ -101,6 +102,11 @@ function Facts({ worker, figures }: { worker: Worker; figures: Figures }) {
             .map(([what, bytes]) => `${size(bytes)} ${what}`)
             .join(", ")}
         </Fact>
+        {figures.tls && (
+          <Fact name="TLS">
+            <Decryption tls={figures.tls} />
+          </Fact>
+        )}
         <Fact name="Hubs">
           {figures.hubs.map((hub) => (
             <span key={hub.address} class="captured">
@@ -123,6 +129,9 @@ function Facts({ worker, figures }: { worker: Worker; figures: Figures }) {
           {capture.restarts > 0 && <span class="uneasy">, capture restarted {many(capture.restarts, "time")}</span>}
         </Fact>
       </dl>
+      {figures.tls?.tracer && (
+        <Programs processes={figures.tls.tracer.processes} unnamed={figures.tls.tracer.unnamed} />
+      )}
       {figures.notices.length > 0 && (
         <details class="notices">
           <summary>{many(figures.notices.length, "notice")}</summary>

@@ -1,0 +1,1 @@
+"""TLS decrypted with keys from wherever they can be had."""

@@ -1,0 +1,106 @@
+"""What `pysniff doctor` says of TLS: each thing that is missing by its name, what still works, and each program."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+
+import pytest
+
+from pysniff.cli import tls_checks
+from pysniff.cli.finding import Verdict
+from pysniff.errors import PrivilegeError
+from pysniff.tracer.kernel_secrets import TracedProcess
+from pysniff.tracer.privileges import Finding, Needed
+
+FINE = Finding("bpf", Needed.KEYS)
+
+
+@dataclass
+class Report:
+    processes: tuple[TracedProcess, ...]
+    files: int = 1
+    problems: tuple[str, ...] = ()
+
+
+@dataclass
+class Secrets:
+    """Stands in for KernelSecrets."""
+
+    processes: list[TracedProcess] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
+
+    def __enter__(self) -> Secrets:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def report(self) -> Report:
+        return Report(tuple(self.processes), problems=self.problems)
+
+
+def process(pid: int, comm: str, *, attached: bool = True, problem: str = "", running: bool = True) -> TracedProcess:
+    return TracedProcess(pid, comm, "OpenSSL 3.0", "/usr/lib/libssl.so.3", attached, problem, 0, running)
+
+
+def said(monkeypatch: pytest.MonkeyPatch, findings: tuple[Finding, ...], secrets: object = None) -> list[str]:
+    monkeypatch.setattr("pysniff.tracer.privileges.examine", lambda: findings)
+
+    def made() -> object:
+        if isinstance(secrets, Exception):
+            raise secrets
+        return secrets or Secrets()
+
+    monkeypatch.setattr("pysniff.tracer.kernel_secrets.KernelSecrets", made)
+    return [f"{one.verdict.value} {one.name}: {one.text} -> {one.remedy}" for one in tls_checks.tls_checks()]
+
+
+def test_what_is_missing_is_named_with_what_still_works_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Finding("bpf", Needed.KEYS, "CAP_BPF is missing", "run with sudo", "key logs (--keylog)", refused=True)
+    lines = said(monkeypatch, (FINE, lacking))
+    assert "no bpf: CAP_BPF is missing; still works: key logs (--keylog) -> run with sudo" in lines
+    # Nothing is tried that cannot work.
+    assert not any("programs" in line for line in lines)
+
+
+def test_what_is_only_worse_does_not_keep_it_from_trying(monkeypatch: pytest.MonkeyPatch) -> None:
+    worse = Finding("waiting programs", Needed.BETTER, "programs cannot wait", "6.0 and later can", "most")
+    lines = said(monkeypatch, (FINE, worse), Secrets([process(7, "nginx")]))
+    assert any(line.startswith("-- waiting progr.: programs cannot wait") for line in lines)
+    assert any(line.startswith("ok kernel keys: works: bpf") for line in lines)
+
+
+def test_programs_that_cannot_be_read_come_first_and_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [process(pid, "nginx") for pid in range(10, 17)]
+    every.append(process(99, "java", attached=False, problem="JSSE gives its keys to nobody"))
+    every.append(process(5, "gone", running=False))
+    lines = said(monkeypatch, (FINE,), Secrets(every, ("new programs are seen late",)))
+    assert "-- probes: new programs are seen late -> " in lines
+    assert "ok programs: 7 of 8 running programs with a TLS library can be read -> " in lines
+    named = [line for line in lines if "libssl" in line]
+    assert named == [
+        "-- : java (99): OpenSSL 3.0 in /usr/lib/libssl.so.3: JSSE gives its keys to nobody -> ",
+        "ok : nginx (10, 11, 12, 13 and 3 more): OpenSSL 3.0 in /usr/lib/libssl.so.3: keys can be read -> ",
+    ]
+    assert "SSLKEYLOGFILE" in lines[-1]
+
+
+def test_many_programs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [process(number, f"program{number:03}") for number in range(100)]
+    lines = said(monkeypatch, (FINE,), Secrets(every))
+    assert len([line for line in lines if "libssl" in line]) == tls_checks.MOST
+    assert any("and 60 other programs" in line for line in lines)
+
+
+def test_what_fails_as_the_probes_are_placed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = said(monkeypatch, (FINE,), PrivilegeError("keys cannot be read: no", hint="do that"))
+    assert "no probes: keys cannot be read: no -> do that" in lines
+
+
+@pytest.mark.needs_ebpf
+def test_this_very_program_is_found() -> None:
+    assert ssl.OPENSSL_VERSION  # it is in this process
+    checks = [*tls_checks.tls_checks()]
+    assert not [check for check in checks if check.verdict is Verdict.BAD]
+    assert any(check.verdict is Verdict.FINE and "keys can be read" in check.text for check in checks)
