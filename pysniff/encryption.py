@@ -12,8 +12,9 @@ class Encryption:
 
     `version`: 1.0 to 1.3. `cipher_suite`: its name at IANA. `alpn`: what was agreed on, `sni`: whom the client asked
     for; "" where nothing was. `ja3`, `ja3s`: MD5 in hexadecimal, `ja4`: of FoxIO. `resumed`: an earlier session's
-    secret, or an external one, was used. `early_data`: the client sent some (0-RTT). `key_source`: keylog, pcapng,
-    kernel, or plaintext where the bytes were read in the process itself; "" where nothing was decrypted.
+    secret, or an external one, was used. `early_data`: the server took what the client sent ahead (0-RTT).
+    `key_source`: keylog, pcapng, kernel, or plaintext where the bytes were read in the process itself; "" where
+    nothing was decrypted.
     """
 
     version: str = ""

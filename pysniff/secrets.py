@@ -36,13 +36,14 @@ class SecretSource(Protocol):
 
 
 class Secrets:
-    """Those of several sources, bounded. `added`: how many there were so far; `forgotten`: how many went for newer
-    ones."""
+    """Those of several sources, bounded. `kept`: sources that nobody named, of what a store keeps. `added`: how many
+    secrets there were so far; `forgotten`: how many went for newer ones."""
 
-    def __init__(self, *sources: SecretSource) -> None:
+    def __init__(self, *sources: SecretSource, kept: Iterable[SecretSource] = ()) -> None:
         self.added = 0
         self.forgotten = 0
-        self._sources: list[SecretSource] = list(sources)
+        self._named: list[SecretSource] = list(sources)
+        self._sources: list[SecretSource] = [*kept, *sources]
         self._known: dict[tuple[str, bytes], tuple[bytes, str]] = {}
         self._hearers: list[Callable[[Secret, str], None]] = []
         self._used: dict[bytes, None] = {}  # client randoms
@@ -57,9 +58,11 @@ class Secrets:
 
     @property
     def sources(self) -> tuple[SecretSource, ...]:
-        return tuple(self._sources)
+        """Those that somebody named."""
+        return tuple(self._named)
 
     def attach(self, source: SecretSource) -> None:
+        self._named.append(source)
         self._sources.append(source)
 
     def find(self, label: str, random: bytes) -> tuple[bytes, str] | None:

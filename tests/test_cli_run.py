@@ -18,6 +18,8 @@ import pytest
 from certificates import Authority
 from netns import ROOT, namespaces, serving, start, until
 
+from pysniff.launched.socket_tables import children
+
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs("ip", "nsenter", "openssl")]
 
 PLAIN, SECURE = 8080, 8443
@@ -283,23 +285,16 @@ def test_what_is_killed_leaves_no_secrets_and_no_group_behind(bed: Bed) -> None:
     ) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip()).parent
-        sniffing = child_named(process.pid, "pysniff")
-        shell = child_named(sniffing, WAITING)
+        sniffing = process.pid  # ip and nsenter have become it
+        shell = next(child for child in children(sniffing) if words_of(child)[-1] == WAITING)
         os.kill(sniffing, signal.SIGKILL)
         until(lambda: not folder.exists())
         os.kill(shell, signal.SIGKILL)
 
 
-def child_named(pid: int, word: str) -> int:
-    """The process itself or a child of it whose command line has that word."""
-    waiting = [pid]
-    while waiting:
-        one = waiting.pop(0)
-        words = Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")
-        if words[0].rpartition(b"/")[2] not in (b"ip", b"nsenter") and any(word.encode() in each for each in words):
-            return one
-        waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
-    raise AssertionError(f"no {word}")
+def words_of(process: int) -> list[str]:
+    """Its command line."""
+    return Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0")
 
 
 def test_ctrl_c_at_the_terminal_reaches_the_command_once(looking: Bed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from wire import Wire
 from pysniff.capture import Idle
 from pysniff.launched import belonging as belonging_module
 from pysniff.launched.belonging import Belonging
-from pysniff.launched.command import Command, NotStarted
+from pysniff.launched.command import Command, NotStarted, PassingOn
 from pysniff.launched.control_group import ControlGroup
 from pysniff.launched.family import Family
 from pysniff.launched.key_folder import KeyFolder
@@ -404,3 +405,11 @@ def test_what_cannot_be_started_has_the_exit_code_of_shells(tmp_path: Path) -> N
         with pytest.raises(NotStarted) as refused:
             Command(words, os.environ)
         assert refused.value.exit_code == code
+
+
+def test_a_signal_that_comes_before_the_command_reaches_it() -> None:
+    with PassingOn() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        command = Command(["sleep", "60"], os.environ)
+        signals.to(command)
+        assert command.wait() == 128 + signal.SIGTERM

@@ -117,7 +117,7 @@ def test_the_end_is_told_for_both_directions_and_once() -> None:
     assert told.take(client.gone(), server.gone()) == [(TO_SERVER, 4, b""), (TO_CLIENT, 0, b"")]
 
 
-@pytest.mark.parametrize("process", [ALIVE, DEAD])
+@pytest.mark.parametrize("process", [ALIVE, DEAD], ids=["alive", "dead"])
 def test_the_other_end_does_not_tell_again_what_an_end_that_is_gone_has_told(process: int) -> None:
     told, client = Told(), Object(CLIENT, SERVER, process=process)
     told.take(client.says(SENT, b"q"), *([client.gone()] if process == ALIVE else []))

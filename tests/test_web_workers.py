@@ -131,12 +131,13 @@ def test_a_filter_that_hides_all_calls_can_be_cleared(web: WebBed, page: Page) -
 def test_only_encrypted_conversations_say_so(web: WebBed, page: Page) -> None:
     since = now()
     web.traffic.tls()
-    web.hub.wait_calls("tcp && dst.port == 443")
+    web.hub.wait_calls("tlsx && dst.port == 443")
     page.goto(calls(web, "http", **{"from": since}))
     expect(page.get_by_role("heading", name="Encrypted")).to_be_visible()
     shot(page, "empty-encrypted")
-    page.get_by_role("button", name="Show tcp || udp").click()
-    expect(page.get_by_text(re.compile("bytes in .* packet")).first).to_be_visible()
+    expect(page.get_by_text("sudo pysniff worker --tls", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Show the handshakes").click()
+    expect(page.get_by_role("row").filter(has_text="shop.test").filter(has_text="tlsx").first).to_be_visible()
 
 
 def test_only_unknown_protocols_say_so(web: WebBed, page: Page) -> None:

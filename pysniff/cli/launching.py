@@ -21,7 +21,7 @@ from pysniff.cli.recording import Tee, open_recorder
 from pysniff.cli.run import embed_secrets, notices_of, open_sink, open_writer, pump, tell_end
 from pysniff.cli.source import open_source
 from pysniff.errors import PysniffError, WriteError
-from pysniff.launched.command import passing_on
+from pysniff.launched.command import PassingOn
 from pysniff.launched.watched import Watched
 
 
@@ -52,8 +52,9 @@ def _run(options: SniffOptions, words: Sequence[str], log: str | None) -> int:
         entries.only(watched.watch())
         if entries.tracing is not None and (program := which(words[0])):
             entries.tracing.meet(program)
+        signals = stack.enter_context(PassingOn())
         command = watched.start(words)
-        stack.enter_context(passing_on(command))
+        signals.to(command)
         command.when_over(entries.finish)
         if exports is not None:
             stack.callback(exports.abandon)

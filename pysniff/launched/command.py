@@ -7,9 +7,10 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
 from types import FrameType
+from typing import Self
 
 from pysniff.errors import OptionError
 
@@ -62,20 +63,35 @@ class Command:
             self._process.send_signal(number)
 
 
-@contextlib.contextmanager
-def passing_on(command: Command) -> Iterator[None]:
-    """Signals that come to us go to the command; those of the keyboard reach it by themselves."""
+class PassingOn:
+    """Within it, signals that come to us go to the command; those of the keyboard reach it by themselves.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if number not in _KEYBOARD or not _at_the_keyboard():
-            command.send(number)
+    Begun before there is a command, which gets what came until then: none may end us and leave it behind.
+    """
 
-    before = {number: signal.signal(number, handle) for number in (*PASSED_ON, *_KEYBOARD)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __init__(self) -> None:
+        self._command: Command | None = None
+        self._waiting: list[int] = []
+        self._before: dict[int, object] = {}
+
+    def to(self, command: Command) -> None:
+        self._command = command
+        while self._waiting:
+            command.send(self._waiting.pop(0))
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._take) for number in (*PASSED_ON, *_KEYBOARD)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._command is None:
+            self._waiting.append(number)
+        elif number not in _KEYBOARD or not _at_the_keyboard():
+            self._command.send(number)
 
 
 def adopt_orphans() -> None:

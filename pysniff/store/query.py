@@ -59,7 +59,7 @@ class Query:
         self._catalogue.look()  # a wrong path is said at once
         self._stopped = Event()
         self._stored = StoredSecrets(directory, follows=question.follow and self._catalogue.is_recorded())
-        self.secrets = Secrets(*self._stored.sources, *question.secrets)
+        self.secrets = Secrets(*question.secrets, kept=self._stored.sources)
         self._without_keys = Encrypted(directory)
         self._plan = self._bounded(plan(question.filter.tree))
         # Names of the only conversations wanted, None for any.

@@ -23,8 +23,8 @@ _AGAIN = 0.1
 
 
 class StoredSecrets:
-    """`sources`: for Secrets, one for each origin. `follows`: somebody records into the store, and what is missing may
-    still come."""
+    """`sources`: for Secrets, one for each origin, none where there is nothing. `follows`: somebody
+    records into the store, and what is missing may still come."""
 
     def __init__(self, directory: Path, *, follows: bool = False) -> None:
         self.sources: Sequence[_Origin] = [_Origin(self, name) for name in ORIGINS]
@@ -35,6 +35,8 @@ class StoredSecrets:
         self._reached: int | None = None  # None: everything there is
         self._looked = 0.0
         self._look()
+        if self.is_empty and not follows:
+            self.sources = ()  # they would be taken for some that have no key for a connection
 
     @property
     def is_empty(self) -> bool:

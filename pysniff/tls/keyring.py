@@ -30,9 +30,9 @@ _EARLY_RECORDS = 65_536
 # Bytes of a record that are not its plain text, and of a whole one.
 _LEAST = HEADER + 8
 _MOST = HEADER + 16_384 + 2_048
-# The first record of TLS 1.2 with application data: the one before has Finished.
 # Bytes of that handshake message.
 _KEY_UPDATE = 5
+# The first record of TLS 1.2 with application data: the one before has Finished.
 _FIRST_SPOKEN = 1
 
 
