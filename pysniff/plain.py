@@ -20,7 +20,8 @@ class PlainChunk(NamedTuple):
     `watched_from_start`: offset 0 is the first byte that TLS carried this way; otherwise the connection was joined in
     the middle. `sender_is_client`: None where nobody knows.
 
-    `reader`: who looked: any number that differs for the two ends of a connection inside one machine. Both tell the same bytes: the connection is read by whoever told the first of them.
+    `reader`: who looked: any number that differs for the two ends of a connection inside one machine. Both tell the
+    same bytes: the connection is read by whoever told the first of them.
 
     `library`: what encrypts it, in a word for people: OpenSSL, BoringSSL, Go; "" where nobody knows.
     """

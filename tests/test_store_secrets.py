@@ -299,6 +299,21 @@ def test_files_that_say_anything_are_stepped_over(tmp_path: Path, keys: Path, ce
     assert [entry["protocol"] for entry in of(tmp_path / "store")] == ["tlsx"]
 
 
+def test_why_a_connection_stayed_closed_is_said_as_without_a_store(
+    tmp_path: Path, keys: Path, certificate: tuple[Path, Path]
+) -> None:
+    known, other = TlsWire(keys, certificate), TlsWire(tmp_path / "others", certificate, sport=51001, now=2_000_000_000)
+    packets = [
+        one for tls in (known, other) for one in (*tls.handshake(), *tls.call(get("/"), ok(b"")), *tls.farewell())
+    ]
+    record(tmp_path / "store", packets, keys)
+    found = of(tmp_path / "store")
+    assert found == fed(packets, keys)
+    closed = found[-1]["response"]
+    assert isinstance(closed, dict)
+    assert closed["not_decrypted"].startswith("there are keys, but none for this connection")
+
+
 # Without secrets
 
 

@@ -13,7 +13,14 @@ from typing import Self
 from pysniff.errors import WriteError
 
 # It waits for its input to end, which the kernel sees to when we are gone, and clears up.
-_AFTER_US = 'while read -r line; do :; done; rm -rf -- "$1"; test -z "$2" || rmdir -- "$2" 2>/dev/null; exit 0'
+_AFTER_US = """
+while read -r line; do :; done
+rm -rf -- "$1"
+test -d "$2" || exit 0
+# What goes on in the group goes back to where it came from.
+while read -r process; do echo "$process" >"$2/../cgroup.procs"; done <"$2/cgroup.procs" 2>/dev/null
+rmdir -- "$2" 2>/dev/null
+"""
 
 
 class KeyFolder:

@@ -192,16 +192,20 @@ class Recorder:
             while (block := self._next()) is not None:
                 if isinstance(block, Block):
                     recording.add(block)
-                while self._orders:
-                    self._orders.popleft()()
+                self._obey()
                 if not self._due():
                     recording.flush()
                 recording.keep_late()
+            self._obey()  # what was said since
             recording.close()
         except BaseException as problem:  # the one that captures must learn of it
             with self._changed:
                 self._failure = problem
                 self._changed.notify_all()
+
+    def _obey(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
 
     def _due(self) -> float:
         """Seconds until what was taken is to be on disk."""

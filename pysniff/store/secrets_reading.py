@@ -92,10 +92,12 @@ class StoredSecrets:
 
 
 class _Origin:
-    """A SecretSource: those of one origin."""
+    """A SecretSource: those of one origin. `name`: that origin, once it gave some, as the reason why a key is missing
+    goes by the sources that there are."""
 
-    def __init__(self, stored: StoredSecrets, name: str) -> None:
-        self.name = name
+    def __init__(self, stored: StoredSecrets, origin: str) -> None:
+        self.name = "store"
+        self._origin = origin
         self._stored = stored
 
     @property
@@ -103,4 +105,7 @@ class _Origin:
         return self._stored.complete
 
     def take(self) -> list[Secret]:
-        return self._stored.take(self.name)
+        found = self._stored.take(self._origin)
+        if found:
+            self.name = self._origin
+        return found
