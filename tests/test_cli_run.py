@@ -291,7 +291,7 @@ def test_what_is_killed_leaves_no_secrets_and_no_group_behind(bed: Bed) -> None:
         until(lambda: not folder.exists())
         until(lambda: f"pysniff-run-{sniffing}" not in Path(f"/proc/{shell}/cgroup").read_text())
         os.kill(shell, signal.SIGKILL)
-    assert not list(Path("/sys/fs/cgroup").rglob(f"pysniff-run-{sniffing}"))
+    until(lambda: not list(Path("/sys/fs/cgroup").rglob(f"pysniff-run-{sniffing}")))
 
 
 def words_of(process: int) -> list[str]:

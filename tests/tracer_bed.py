@@ -231,8 +231,8 @@ def are_all(secrets: set[Secret], version: str) -> bool:
 
 def own_library(folder: Path) -> dict[str, str]:
     """What makes a program load a copy of libssl, in this folder, that no other program has."""
-    assert ssl.OPENSSL_VERSION  # this process has it mapped
-    (library,) = {one.path for one in processes.mapped_by(os.getpid()) if "libssl" in one.path}
+    assert ssl.OPENSSL_VERSION  # this process has it mapped; wheels bring others, with a sum in the name
+    (library,) = {one.path for one in processes.mapped_by(os.getpid()) if Path(one.path).name.startswith("libssl.so")}
     shutil.copy(library, folder)
     return {"LD_LIBRARY_PATH": str(folder)}
 

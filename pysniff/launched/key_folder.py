@@ -16,10 +16,13 @@ from pysniff.errors import WriteError
 _AFTER_US = """
 while read -r line; do :; done
 rm -rf -- "$1"
-test -d "$2" || exit 0
-# What goes on in the group goes back to where it came from.
-while read -r process; do echo "$process" >"$2/../cgroup.procs"; done <"$2/cgroup.procs" 2>/dev/null
-rmdir -- "$2" 2>/dev/null
+# What goes on in the group goes back to where it came from, and what it starts meanwhile, too.
+for again in 1 2 3 4 5 6 7 8 9 10; do
+    test -d "$2" || exit 0
+    while read -r process; do echo "$process" >"$2/../cgroup.procs"; done <"$2/cgroup.procs" 2>/dev/null
+    rmdir -- "$2" 2>/dev/null && exit 0
+    sleep 0.1 2>/dev/null || sleep 1
+done
 """
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
-from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Commands, Noting, ended, failure_in, words_for
 from pysniff.cluster.worker.keys import NO_KEYS, Keys
 from pysniff.errors import CaptureError, FilterError, PysniffError
 
@@ -99,8 +99,7 @@ class Capturing(Noting):
         self._restarts = 0
         self._failure: PysniffError | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._answers: dict[int, asyncio.Future[str]] = {}
-        self._asked = 0
+        self._commands = Commands("the process that captures", _SILENCE)
         self._running: asyncio.Task[None] | None = None
         self._configuring = asyncio.Lock()
         self._ending = asyncio.Event()
@@ -127,7 +126,7 @@ class Capturing(Noting):
         async with self._configuring:
             reason = settings.problem()
             if not reason and self._state == "capturing":
-                reason = await self._tell({"settings": settings.to_dict()})
+                reason = await self._commands.tell(self._child, {"settings": settings.to_dict()})
             elif not reason:
                 reason = await asyncio.to_thread(_problem_of, settings.bpf)
             if not reason:
@@ -143,7 +142,7 @@ class Capturing(Noting):
         if wanted == self._excluded:
             return ""
         self._excluded = wanted
-        return await self._tell({"exclude": wanted}) if self._state == "capturing" else ""
+        return await self._commands.tell(self._child, {"exclude": wanted}) if self._state == "capturing" else ""
 
     def status(self) -> CaptureStatus:
         report = self._report
@@ -253,9 +252,7 @@ class Capturing(Noting):
         if "failed" in said:
             self._failure = failure_in(said)
         elif "answer" in said:
-            answer = self._answers.get(int(said["answer"]))
-            if answer is not None and not answer.done():
-                answer.set_result(str(said.get("refused", "")))
+            self._commands.answered(said)
         else:
             self._report = report_of(said)
             for text in self._report.notices:
@@ -269,7 +266,9 @@ class Capturing(Noting):
 
     async def _catch_up(self) -> None:
         """What was said while the child began."""
-        reason = await self._tell({"settings": self.settings.to_dict(), "exclude": self._excluded})
+        reason = await self._commands.tell(
+            self._child, {"settings": self.settings.to_dict(), "exclude": self._excluded}
+        )
         if reason:
             self.note(f"the capture goes on with older settings: {reason}")
 
@@ -291,23 +290,7 @@ class Capturing(Noting):
         self._report = Report()
         self._since_ns = 0
         self._child = None
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result("the process that captures ended")
-
-    async def _tell(self, command: dict[str, Any]) -> str:
-        """Send a command and wait for what becomes of it."""
-        self._asked += 1
-        number = self._asked
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        try:
-            if self._child is None or not self._child.tell({"number": number, **command}):
-                return "the process that captures ended"
-            return await asyncio.wait_for(answer, _SILENCE)
-        except TimeoutError:
-            return "the process that captures does not answer"
-        finally:
-            del self._answers[number]
+        self._commands.gone()
 
 
 def _problem_of(bpf: str) -> str:

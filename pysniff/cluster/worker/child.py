@@ -100,6 +100,44 @@ async def ended(running: asyncio.Task[None], child: Child | None) -> None:
     await asyncio.wait([running])
 
 
+class Commands:
+    """Commands to a child that answers each by its number. `child`: what it is called in a reason; `patience`: seconds
+    for an answer."""
+
+    def __init__(self, child: str, patience: float) -> None:
+        self._child = child
+        self._patience = patience
+        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._asked = 0
+
+    async def tell(self, child: Child | None, command: Mapping[str, Any]) -> str:
+        """Send one; "" where it was done, else the reason why not."""
+        self._asked += 1
+        number = self._asked
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            if child is None or not child.tell({"number": number, **command}):
+                return f"{self._child} ended"
+            return await asyncio.wait_for(answer, self._patience)
+        except TimeoutError:
+            return f"{self._child} does not answer"
+        finally:
+            del self._answers[number]
+
+    def answered(self, said: Mapping[str, Any]) -> None:
+        """The child said what became of one."""
+        self._settle(self._answers.get(int(said["answer"])), str(said.get("refused", "")))
+
+    def gone(self) -> None:
+        """There is no child any more."""
+        for answer in self._answers.values():
+            self._settle(answer, f"{self._child} ended")
+
+    def _settle(self, answer: asyncio.Future[str] | None, reason: str) -> None:
+        if answer is not None and not answer.done():
+            answer.set_result(reason)
+
+
 class Noting:
     """`notices`: the last ones, (number, text) with numbers from 1 on, bounded. `on_notice`: called with each new text,
     in the event loop."""

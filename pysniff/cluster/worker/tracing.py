@@ -12,7 +12,7 @@ import random
 import time
 from typing import Any, Literal
 
-from pysniff.cluster.worker.child import Child, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Commands, Noting, ended, failure_in, words_for
 from pysniff.cluster.worker.hearing import Way
 from pysniff.cluster.worker.tracing_words import TracingReport, TracingSettings, report_of
 from pysniff.errors import CaptureError, PysniffError
@@ -47,8 +47,7 @@ class Tracing(Noting):
         self._child: Child | None = None
         self._failure: PysniffError | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._answers: dict[int, asyncio.Future[str]] = {}
-        self._asked = 0
+        self._commands = Commands("the process that reads keys", _ANSWERS)
         self._restarts = 0
         self._running: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
@@ -84,7 +83,7 @@ class Tracing(Noting):
                     return str(error)
                 return ""
             if self._state == "tracing":
-                reason = await self._tell({"settings": settings.to_dict()})
+                reason = await self._commands.tell(self._child, {"settings": settings.to_dict()})
                 if reason:
                     self.settings = before
                 return reason
@@ -175,9 +174,7 @@ class Tracing(Noting):
         if "failed" in said:
             self._failure = failure_in(said)
         elif "answer" in said:
-            answer = self._answers.get(int(said["answer"]))
-            if answer is not None and not answer.done():
-                answer.set_result(str(said.get("refused", "")))
+            self._commands.answered(said)
         else:
             known = set(self._report.problems)
             self._report = report_of(said)
@@ -192,20 +189,4 @@ class Tracing(Noting):
     def _gone(self) -> None:
         self._child = None
         self._report = TracingReport(counters=self._report.counters, problems=self._report.problems)
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result("the process that reads keys ended")
-
-    async def _tell(self, command: dict[str, Any]) -> str:
-        """Send a command and wait for what becomes of it."""
-        self._asked += 1
-        number = self._asked
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        try:
-            if self._child is None or not self._child.tell({"number": number, **command}):
-                return "the process that reads keys ended"
-            return await asyncio.wait_for(answer, _ANSWERS)
-        except TimeoutError:
-            return "the process that reads keys does not answer"
-        finally:
-            del self._answers[number]
+        self._commands.gone()
