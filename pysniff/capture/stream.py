@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from threading import RLock
 
 from pysniff.errors import FileError, ReadError
 from pysniff.limits import KIB
@@ -65,6 +66,7 @@ class Stream:
         self.size = status.st_size if self.regular else None
         self._wake = Wake()
         self._running = False
+        self._releasing = RLock()  # a signal handler may come in between
 
     @property
     def label(self) -> str:
@@ -171,7 +173,8 @@ class Stream:
         return True
 
     def _release(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._wake.release()
+        with self._releasing:  # close() may come from another thread
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
+            self._wake.release()
