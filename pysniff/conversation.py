@@ -365,17 +365,11 @@ class Conversation:
         at = chunks[-1].at
         if self._alarm < 0:
             self._alarm = self._core.deadlines.add(at + self._core.limits.open_after, self._due)
-        try:
-            dissector = found.dissector(self._core.limits)
-        except Exception as problem:
-            self._broken(problem)
-        else:
-            self._dissector = dissector
-            self._connect()
-            self._run(partial(dissector.begin, self._context(at)), at)
-            for side in found.lost if self.flow.transport == "tcp" else ():
+        self._begin(found.dissector, at)
+        for side in found.lost if self.flow.transport == "tcp" else ():
+            if self._dissector is not None:
                 self._lost(side)
-                self._run(partial(dissector.gap, side, 0, at), at)
+                self._run(partial(self._dissector.gap, side, 0, at), at)
         for chunk in chunks:
             self._unfed[chunk.side] -= len(chunk.data)
             self.feed(*chunk)

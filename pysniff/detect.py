@@ -142,11 +142,16 @@ class Detection:
             self._behind[chunk.side].packets -= 1
             self._behind[chunk.side].bytes -= len(chunk.data)
             self._behind[chunk.side].size -= len(chunk.data)
+        self._begin_with(chunk, (chunk.side,))
+        return self._judged(chunk.side)
+
+    def _begin_with(self, chunk: Chunk, sides: tuple[Side, ...]) -> None:
+        """Nothing that came before it in these halves matters any more."""
         self.chunks.pop()
-        self._drop(chunk.side)
+        for side in sides:
+            self._drop(side)
         self.chunks.append(chunk)
         self._heads[chunk.side] = chunk.data[: self._longest]
-        return self._judged(chunk.side)
 
     def _look_later(self, chunk: Chunk) -> Found | None:
         """What came is nothing that is known; something may follow it, or begins with the chunk that made it clear."""
@@ -160,11 +165,7 @@ class Detection:
         for side, data, at in self.chunks[:-1]:
             self._behind[side].add(1, len(data), at, at)
         self._unsure = [False, False]
-        self.chunks.pop()
-        self._drop(CLIENT)
-        self._drop(SERVER)
-        self.chunks.append(chunk)
-        self._heads[chunk.side] = chunk.data[: self._longest]
+        self._begin_with(chunk, (CLIENT, SERVER))
         found, unsure = self._later(chunk.side)
         self._unsure[chunk.side] = len(chunk.data) < unsure
         return found

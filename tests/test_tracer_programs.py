@@ -33,7 +33,6 @@ KNOWN = [
     ("r2 += -8", lambda a: a.add(R2, -8), "07 02 00 00 f8 ff ff ff"),
     ("r2 += r10", lambda a: a.add(R2, FRAME), "0f a2 00 00 00 00 00 00"),
     ("r1 -= r2", lambda a: a.subtract(R1, R2), "1f 21 00 00 00 00 00 00"),
-    ("r1 *= 3", lambda a: a.multiply(R1, 3), "27 01 00 00 03 00 00 00"),
     ("r1 |= r2", lambda a: a.either(R1, R2), "4f 21 00 00 00 00 00 00"),
     ("r3 &= 32767", lambda a: a.both(R3, 0x7FFF), "57 03 00 00 ff 7f 00 00"),
     ("r3 ^= r4", lambda a: a.differ(R3, R4), "af 43 00 00 00 00 00 00"),

@@ -41,7 +41,7 @@ def load(files: SegmentFiles, *, growing: bool, before: Sequence[SegmentFiles], 
         raise FileNotFoundError(files.packets)
     if files in made and made[files].covered == size:
         return made[files]
-    index = _of_file(files)
+    index = stored(files)
     if index.covered > size:  # the segment was cut short
         index = Index()
     elif not index.damaged and (growing or index.covered == size):
@@ -50,7 +50,7 @@ def load(files: SegmentFiles, *, growing: bool, before: Sequence[SegmentFiles], 
     return made[files]
 
 
-def _of_file(files: SegmentFiles) -> Index:
+def stored(files: SegmentFiles) -> Index:
     """What the file of an index says, nothing where there is none."""
     index = Index()
     try:
@@ -72,7 +72,7 @@ def completed(index: Index, files: SegmentFiles, before: Sequence[SegmentFiles],
     if index.covered:
         table.remember([(row, index.protocols[row["protocol"]]) for row in index.rows], here=True)
     indexer, interfaces = Indexer(), list(index.interfaces)
-    newest = max(index.latest, (made.get(before[-1]) or _of_file(before[-1])).latest if before else 0)
+    newest = max(index.latest, (made.get(before[-1]) or stored(before[-1])).latest if before else 0)
     table.clock = newest
     padded = data + bytes(Block.PADDING)
     for offsets, item in _packets(padded, index.covered, len(data), interfaces):
@@ -142,7 +142,7 @@ def earlier_rows(files: Sequence[SegmentFiles], made: Made) -> list[tuple[np.voi
     found: list[tuple[np.void, str]] = []
     newest = None
     for one in reversed(files):
-        index = made.get(one) or _of_file(one)
+        index = made.get(one) or stored(one)
         if newest is None and len(index.offsets):
             newest = index.latest
         if newest is not None and len(index.offsets) and index.latest < newest - _REMEMBERED:
@@ -156,7 +156,7 @@ def earlier_rows(files: Sequence[SegmentFiles], made: Made) -> list[tuple[np.voi
 
 def repaired(files: SegmentFiles, before: Sequence[SegmentFiles]) -> tuple[Index, str]:
     """The index of a segment, put right on disk where it was not, and words about what was wrong."""
-    index, size = _of_file(files), size_of(files.packets)
+    index, size = stored(files), size_of(files.packets)
     if index.covered == size and not index.damaged and files.index.exists():
         return index, ""
     if index.covered > size:  # the segment was cut short

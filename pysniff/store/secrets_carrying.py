@@ -11,6 +11,7 @@ import numpy as np
 from pysniff.limits import DEFAULT
 from pysniff.store.directory import SegmentFiles, read_from
 from pysniff.store.index import Index
+from pysniff.store.rebuild import stored
 from pysniff.store.rows import ENDED
 from pysniff.store.secrets_file import Kept, parsed
 
@@ -66,12 +67,10 @@ def tidy(directory: Path, every: Collection[SegmentFiles]) -> None:
 
 
 def _index(files: SegmentFiles) -> Index:
-    index = Index()
     try:
-        index.extend(read_from(files.index, 0))
+        return stored(files)
     except OSError:
-        pass
-    return index
+        return Index()
 
 
 def _rows(index: Index, streams: Collection[str]) -> dict[str, np.void]:

@@ -16,7 +16,6 @@ class Architecture:
     """
 
     name: str
-    elf_machine: int
     bpf: int
     perf_event_open: int
     registers: dict[str, int]
@@ -36,7 +35,6 @@ _X86_64_PT_REGS = (
 
 X86_64 = Architecture(
     name="x86_64",
-    elf_machine=62,
     bpf=321,
     perf_event_open=298,
     registers={name: 8 * place for place, name in enumerate(_X86_64_PT_REGS)},
@@ -51,7 +49,6 @@ X86_64 = Architecture(
 
 ARM64 = Architecture(
     name="aarch64",
-    elf_machine=183,
     bpf=280,
     perf_event_open=241,
     registers={name: 8 * place for place, name in enumerate((*(f"x{n}" for n in range(31)), "sp", "pc", "pstate"))},

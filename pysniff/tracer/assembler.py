@@ -49,11 +49,8 @@ class Test(IntEnum):
 
     EQUAL = 0x10
     ABOVE = 0x20
-    AT_LEAST = 0x30
     ANY_BIT = 0x40
     NOT_EQUAL = 0x50
-    SIGNED_ABOVE = 0x60
-    SIGNED_AT_LEAST = 0x70
     BELOW = 0xA0
     AT_MOST = 0xB0
     SIGNED_BELOW = 0xC0
@@ -115,9 +112,6 @@ class Assembler:
 
     def subtract(self, to: Register, value: Register | int, *, bits: int = 64) -> Self:
         return self._arithmetic(0x10, to, value, bits)
-
-    def multiply(self, to: Register, value: Register | int, *, bits: int = 64) -> Self:
-        return self._arithmetic(0x20, to, value, bits)
 
     def either(self, to: Register, value: Register | int, *, bits: int = 64) -> Self:
         """Bitwise or."""

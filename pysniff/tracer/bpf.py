@@ -36,11 +36,8 @@ class MapType(IntEnum):
 
 class ProgramType(IntEnum):
     KPROBE = 2
-    TRACEPOINT = 5
-    PERF_EVENT = 7
     CGROUP_SKB = 8
     RAW_TRACEPOINT = 17
-    TRACING = 26
 
 
 class ProgramRejected(OSError):

@@ -65,8 +65,8 @@ class TracerReport:
     `files`: that have probes; `keys`: secrets seen; `dropped`: that did not fit into the ring; `unreadable`: calls
     whose memory could not be read; `unlabelled`: whose label could not be, or is none that decrypts; `lost`: new
     mappings that were told too late (all processes were looked at again); `refused`: files for which there was no
-    room; `uncounted`: processes whose keys are not told any more. `problems`: what this machine does not let it do, in
-    words.
+    room; `vanished`: those that were gone, or could not be opened, before they were read; `uncounted`: processes whose
+    keys are not told any more. `problems`: what this machine does not let it do, in words.
     """
 
     processes: tuple[TracedProcess, ...]
@@ -77,6 +77,7 @@ class TracerReport:
     unlabelled: int
     lost: int
     refused: int
+    vanished: int
     uncounted: int
     problems: tuple[str, ...]
 
@@ -140,6 +141,7 @@ class KernelSecrets:
             unlabelled=self._strange + self._labels.waiting + self._labels.lost,
             lost=self._follower.watch.lost,
             refused=self._attachments.refused,
+            vanished=self._attachments.vanished,
             uncounted=self._uncounted,
             problems=(*self._problems, *filter(None, [self._follower.failure])),
         )

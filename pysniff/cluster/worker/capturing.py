@@ -7,8 +7,6 @@ for, what it reports, and another one where it dies. Nothing here touches a pack
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,14 +14,12 @@ from typing import Any, Literal, NamedTuple
 
 from pysniff.capture.exclusion import Endpoint
 from pysniff.cluster.worker.capturing_words import CaptureSettings, Report, report_of
-from pysniff.cluster.worker.child import Child, Commands, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Commands, Noting, Pauses, ended, failure_in, words_for
 from pysniff.cluster.worker.keys import NO_KEYS, Keys
 from pysniff.errors import CaptureError, FilterError, PysniffError
 
 # Seconds until a child that says nothing is taken for dead.
 _SILENCE = 30.0
-# Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
-_FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
 
 # Of a capture; of files that are read in its place (reading.py).
 State = Literal["starting", "capturing", "restarting", "closed", "reading", "finished"]
@@ -180,7 +176,7 @@ class Capturing(Noting):
     # One child after another
 
     async def _run(self) -> None:
-        pause = _FIRST_PAUSE
+        pauses = Pauses()
         while True:
             began = time.monotonic()
             await self._one()
@@ -191,14 +187,10 @@ class Capturing(Noting):
                 return
             if self._ending.is_set():
                 return
-            if time.monotonic() - began > _LASTED:
-                pause = _FIRST_PAUSE
             self._state = "restarting"
             self.note(f"the process that captures ended: {self._reason}; another begins")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause * random.uniform(0.75, 1.25))
+            if not await pauses.wait(time.monotonic() - began, self._ending):
                 return
-            pause = min(pause * 2, _LONGEST_PAUSE)
             self._restarts += 1
 
     async def _one(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -22,6 +23,8 @@ from pysniff.limits import MIB
 _LINE = MIB
 # Seconds in which a child that was left alone writes what it has.
 _PATIENCE = 10.0
+# Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
+_FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
 
 
 class Child:
@@ -98,6 +101,22 @@ async def ended(running: asyncio.Task[None], child: Child | None) -> None:
     if not done and child is not None:
         child.kill()
     await asyncio.wait([running])
+
+
+class Pauses:
+    """Between a child that died and the next: doubling, and anew after one that lasted."""
+
+    def __init__(self) -> None:
+        self._pause = _FIRST_PAUSE
+
+    async def wait(self, lasted: float, ending: asyncio.Event) -> bool:
+        """`lasted`: seconds that the child lived. Whether another one is to begin: not once `ending` is set."""
+        if lasted > _LASTED:
+            self._pause = _FIRST_PAUSE
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), pause * random.uniform(0.75, 1.25))
+        return not ending.is_set()
 
 
 class Commands:

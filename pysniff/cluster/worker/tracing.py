@@ -7,19 +7,15 @@ Where it dies another one begins; meanwhile keys are missing, and a notice says 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
 from typing import Any, Literal
 
-from pysniff.cluster.worker.child import Child, Commands, Noting, ended, failure_in, words_for
+from pysniff.cluster.worker.child import Child, Commands, Noting, Pauses, ended, failure_in, words_for
 from pysniff.cluster.worker.hearing import Way
 from pysniff.cluster.worker.tracing_words import TracingReport, TracingSettings, report_of
 from pysniff.errors import CaptureError, PysniffError
 from pysniff.secret_ring import SecretRing
 
-# Seconds before a child that died is started again, doubling; after one that lasted they begin anew.
-_FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.5, 30.0, 60.0
 # Seconds for a command: probes for many files take some.
 _ANSWERS = 60.0
 
@@ -124,7 +120,7 @@ class Tracing(Noting):
     # One child after another
 
     async def _run(self) -> None:
-        pause = _FIRST_PAUSE
+        pauses = Pauses()
         while True:
             began = time.monotonic()
             await self._one()
@@ -134,14 +130,10 @@ class Tracing(Noting):
                 return
             if self._ending.is_set():
                 return
-            if time.monotonic() - began > _LASTED:
-                pause = _FIRST_PAUSE
             self._state = "restarting"
             self.note(f"the process that reads keys ended: {self._reason}; another begins, keys are missing meanwhile")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause * random.uniform(0.75, 1.25))
+            if not await pauses.wait(time.monotonic() - began, self._ending):
                 return
-            pause = min(pause * 2, _LONGEST_PAUSE)
             self._restarts += 1
 
     async def _one(self) -> None:

@@ -16,7 +16,7 @@ from pysniff.cluster.worker.capturing_words import LENGTH
 # Processes that a report names; those with keys first, then those without a probe.
 MOST_PROCESSES = 200
 MODES = ("off", "keys", "plaintext")
-COUNTERS = ("keys", "dropped", "unreadable", "unlabelled", "lost", "refused", "uncounted")
+COUNTERS = ("keys", "dropped", "unreadable", "unlabelled", "lost", "refused", "vanished", "uncounted")
 # Of plain text: bytes that were read, and those for which there was no room on their way to the store.
 PLAIN = ("plain_bytes", "plain_dropped")
 
