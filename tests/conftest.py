@@ -34,6 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = SEARCH
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In CI, what waits for other programs is tried a second time before it fails; the summary names it (RERUN)."""
+    if os.environ.get("CI"):
+        for item in items:
+            if any(item.get_closest_marker(name) for name in ("needs", "needs_root", "needs_ebpf")) or _drives(item):
+                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _drives(item: pytest.Item) -> bool:
+    return bool({"web", "browser", "pair"} & set(getattr(item, "fixturenames", ())))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         pytest.skip("needs root")
@@ -134,6 +146,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.failed:
         item.stash[_FAILED] = True
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What failed the first time is told in full: a race is a fault, also where the second try went well."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed at first: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 # CI plays the same examples every time, so that a red run is the change's doing; elsewhere each run tries new ones.
