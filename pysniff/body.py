@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pysniff.coding import CODINGS, GZIP, codings
 from pysniff.digest import Digest
+from pysniff.kept import Kept, Share
 from pysniff.limits import DEFAULT, Limits
 from pysniff.media import media, text
 from pysniff.message import Fault
@@ -284,11 +285,12 @@ class BodyBuilder:
     """Collects the body of a message that is arriving; add() costs an append and an addition.
 
     `tally` makes what is to count in a body that gets too long to be kept: it is fed all of that body, and no other.
+    `share`: of what all messages keep; whoever has the body until it is given holds it.
     """
 
     __slots__ = (
-        "size", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_digest", "_make", "_tally",
-        "_holes",
+        "size", "share", "_limits", "_coding", "_type", "_pieces", "_joined", "_most", "_hash", "_digest", "_make",
+        "_tally", "_holes", "_settled",
     )  # fmt: skip
 
     def __init__(
@@ -297,10 +299,12 @@ class BodyBuilder:
         content_encoding: str = "",
         content_type: str = "",
         tally: Callable[[], Tally] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.size = 0
+        self.share = Share(kept or Kept(limits), limits.body_bytes)
         self._limits = limits
-        self._most = limits.body_bytes
+        self._most = self.share.room(0)
         self._coding = content_encoding
         self._type = content_type
         self._pieces: list[bytes] = []
@@ -309,11 +313,12 @@ class BodyBuilder:
         self._make = tally
         self._tally: Tally | None = None
         self._holes: list[Hole] = []
+        self._settled = False  # how much is kept
 
     def add(self, piece: bytes) -> None:
         """Take the next bytes, transfer coding undone."""
         self.size += len(piece)
-        if self.size > self._most:
+        if self.size > self._most and not self._grow():
             self._count(piece)
         else:
             self._pieces.append(piece)
@@ -333,6 +338,7 @@ class BodyBuilder:
     def keep_no_more(self) -> None:
         """From now on only count and hash."""
         self._most = min(self._most, self.size)
+        self._settled = True
 
     def body(self) -> Body:
         """The body so far; what is added later leaves it alone."""
@@ -349,6 +355,13 @@ class BodyBuilder:
             count = None if self._tally is None else self._tally.count
             tail = Tail(self._hash.hexdigest(), digest.content_sha256, digest.size, faults, count)
         return Body(pieces, self.size, self._coding, self._type, self._limits, tail, tuple(self._holes))
+
+    def _grow(self) -> bool:
+        """Whether there is room for what came last, too."""
+        if not self._settled:
+            self._most = self.share.room(self.size)
+            self._settled = self.size > self._most
+        return not self._settled
 
     def _count(self, piece: bytes) -> None:
         """Past the limit: keep what still fits, hash and count all of it."""

@@ -387,7 +387,7 @@ class Conversation:
         assert self._dissector is not None
         memory = self._core.memories.setdefault(self._dissector.protocol, {})
         request = self.pairs.asked(answer)
-        return Context(client.ip, str(server), memory, request, answer, at, self._core.secrets)
+        return Context(client.ip, str(server), memory, request, answer, at, self._core.secrets, self._core.kept)
 
     def _flip(self) -> None:
         """The first sender is the server."""

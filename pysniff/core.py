@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pysniff.deadlines import Deadlines
 from pysniff.dissector import Dissector
 from pysniff.entry import Entry, Refine
+from pysniff.kept import Kept
 from pysniff.ledger import Ledger
 from pysniff.limits import Limits
 from pysniff.message import Message
@@ -29,6 +30,7 @@ class Core:
 
     __slots__ = (
         "limits",
+        "kept",
         "ledger",
         "deadlines",
         "entries",
@@ -58,6 +60,7 @@ class Core:
         secrets: Secrets | None = None,
     ) -> None:
         self.limits = limits
+        self.kept = Kept(limits)
         self.ledger = Ledger()
         self.deadlines = Deadlines()
         self.entries: list[Entry] = []

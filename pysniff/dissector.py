@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pysniff.encryption import Encryption
+from pysniff.kept import Kept
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message, Side
 from pysniff.secrets import Secrets
@@ -109,6 +110,7 @@ class Context:
 
     `client`: its address; `server`: address and port; "" where nobody knows. `memory`: shared by the dissectors of one
     protocol in one Sniffer; who fills it bounds it. `request`, `response`: the exchange that switched to this protocol.
+    `kept`: what messages keep of their bodies, in all conversations.
     `secrets`: what decrypts; a dissector that `waits` for some is asked again once there are more.
     """
 
@@ -119,6 +121,7 @@ class Context:
     response: Message | None = None
     at: int = 0
     secrets: Secrets = field(default_factory=Secrets)
+    kept: Kept = field(default_factory=Kept)
 
 
 class Dissector(ABC):

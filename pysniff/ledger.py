@@ -93,6 +93,7 @@ _NOTES = (
     "pruned_packets",
     "resumed_blind",
     "names_forgotten",
+    "bodies_cut",
     "conversations_inside",
     "plain_chunks",
 )
@@ -182,6 +183,7 @@ class Ledger:
     not_matching: int
     filter_errors: int
     names_forgotten: int
+    bodies_cut: int
     conversations_inside: int
     plain_chunks: int
     plain_bytes: int
@@ -243,7 +245,8 @@ class Ledger:
             + _unless_zero(self.held_bytes + self.pending_bytes + self.waiting_bytes, "pending"),
             f"calls     {self.entries:,} entries: {self.answered:,} answered, {self.unanswered:,} unanswered, "
             f"{self.unrequested:,} responses without request, {self.alone:,} alone, "
-            f"{self.unrecognised:,} not recognised",
+            f"{self.unrecognised:,} not recognised"
+            + _unless_zero(self.bodies_cut, "with less kept, for all were too much"),
         ]
         if self.plain_chunks:
             lines.append(

@@ -20,6 +20,7 @@ class Limits:
     head_bytes: int = 64 * KIB  # header block of one message; servers refuse more than 8-64 KiB
     line_bytes: int = 16 * KIB  # chunk-size lines and the like
     body_bytes: int = 8 * MIB  # kept of one body; size and hash go on
+    bodies_total: int = 256 * MIB  # in all messages that were not given yet; the first 64 KiB of each are free
     decoded_bytes: int = 64 * MIB  # counted of one decompressed body: a bomb ends here
     fields_bytes: int = 256 * KIB  # of one decoded header block of HTTP/2, as RFC 9113 §6.5.2 counts: a bomb ends here
     table_bytes: int = 128 * KIB  # of one HPACK table; implementations use 4 to 64 KiB

@@ -10,6 +10,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, NamedTuple
 
+from pysniff.kept import Share
+
 
 class Side(IntEnum):
     """Who sent it. An IntEnum so that per-half state can live in a two-element list."""
@@ -75,10 +77,10 @@ class Message:
 
     `first` and `last`: packet times (ns) of its first and last byte. `position`: offset of its first
     byte since its side's first feed() or gap(), what was lost included. `size`: bytes on the wire, framing
-    included, what was lost not.
+    included, what was lost not. `share`: of what all messages keep, where this one keeps much; until it is given.
     """
 
-    __slots__ = ("side", "first", "last", "position", "size", "faults")
+    __slots__ = ("side", "first", "last", "position", "size", "faults", "share")
 
     protocol: ClassVar[str]
     role: ClassVar[Role]
@@ -97,6 +99,7 @@ class Message:
     position: int
     size: int
     faults: tuple[Fault, ...]
+    share: Share | None  # unset unless it keeps much
 
     def __init__(
         self, side: Side, first: int, last: int, position: int, size: int, faults: tuple[Fault, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator
 
 from pysniff.core import Core
 from pysniff.entry import Entry, Flow
+from pysniff.kept import FREE
 from pysniff.limits import SECOND
 from pysniff.message import Fault, Message, Role, Side
 
@@ -108,7 +109,10 @@ class Pairs:
         ledger = self._ledger
         ledger.answered += 1
         ledger.entries += 1
-        ledger.entry_bytes += request.size + response.size
+        size = request.size + response.size
+        ledger.entry_bytes += size
+        if size > FREE:  # what they keep is the caller's now
+            request.share = response.share = None
         faults = self._guess if response.key is None else ()
         if self._doubtful and response.key is None:
             self._doubtful -= 1
@@ -123,6 +127,8 @@ class Pairs:
         """An entry that is no exchange of two."""
         self._ledger.entries += 1
         self._ledger.entry_bytes += size
+        if size > FREE:
+            (request or response).share = None  # type: ignore[union-attr]  # one of them is there
         refine = self._refine.get((request or response).protocol)  # type: ignore[union-attr]  # one of them is there
         self._core.entries.append(
             Entry(self._flow, request, response, "closed", faults, refine, self._core.names.lessons)

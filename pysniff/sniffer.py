@@ -69,6 +69,7 @@ class Sniffer:
         ledger.waiting = len(waiting)
         ledger.waiting_bytes = sum(request.size for request in waiting)
         ledger.half_open_waiting = self._tcp.half_open()
+        ledger.bodies_cut = self._core.kept.cut
         ledger.names_forgotten = self._core.names.forgotten
         ledger.fragments_expired = self._decoder.fragments.expired
         ledger.fragments_evicted = self._decoder.fragments.evicted

@@ -47,7 +47,7 @@ TINY = Limits(
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
     linger=5 * SECOND, waiting_bytes=8 * KIB, fields_bytes=KIB, table_bytes=256, streams=4, resync_bytes=KIB,
     copies=8, copy_window=1_000_000, names=10, name_versions=3, names_bytes=4 * KIB,
-    undecrypted_bytes=4 * KIB, undecrypted_total=4 * KIB, undecrypted_wait=2 * SECOND,
+    undecrypted_bytes=4 * KIB, undecrypted_total=4 * KIB, undecrypted_wait=2 * SECOND, bodies_total=8 * KIB,
 )  # fmt: skip
 
 
@@ -581,6 +581,13 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
     "resync_bytes": (
         lambda: conversation(c(H2 + h2(1, 5, 1, GET7)), c(b"\xff" * 3000)),
         lambda _, ledger: ledger.undecoded["no frame was found"],
+    ),
+    "bodies_total": (
+        lambda: conversation(
+            c(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            s(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)),
+        ),
+        lambda _, ledger: ledger.bodies_cut == 1,
     ),
     "names": (lambda: named(30, 1), lambda _, ledger: ledger.names_forgotten == 20),
     "name_versions": (lambda: named(1, 30), lambda _, ledger: ledger.names_forgotten == 27),

@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
-from pysniff.dissector import Dissector, Match, Output, Receiver, Switch, Undecoded
+from pysniff.dissector import Context, Dissector, Match, Output, Receiver, Switch, Undecoded
 from pysniff.dissectors.http import Content, Fields
 from pysniff.dissectors.http1_framing import Framing
 from pysniff.dissectors.http1_head import UNTIL_CLOSE, plain_head
@@ -58,6 +58,10 @@ class Http1(Dissector):
         self.client = _Requests(self)
         self.server = _Responses(self)
         self._halves: tuple[Framing, Framing] = (self.client, self.server)
+
+    def begin(self, context: Context) -> Iterable[Output]:
+        self.client.kept = self.server.kept = context.kept
+        return ()
 
     @classmethod
     def match(cls, client: bytes, server: bytes) -> Match:

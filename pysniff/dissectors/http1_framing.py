@@ -16,6 +16,7 @@ from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
 from pysniff.dissectors.http1_head import CHUNKED, ENDS, end_of_head
 from pysniff.dissectors.http1_messages import read_fields
+from pysniff.kept import FREE, Kept
 from pysniff.limits import DEFAULT, MIB, Limits
 from pysniff.message import Fault, Message, Side, noted
 
@@ -38,6 +39,7 @@ class Framing:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.kept = Kept(limits)
         self.state: State = self.expect_head
         self.offset = 0  # of the first byte of the data being fed
         self.begin = 0
@@ -88,18 +90,22 @@ class Framing:
 
     def feed(self, data: bytes, at: int) -> Sequence[Output]:
         end = len(data)
-        if self._filling and end <= self._need and end < self._room and len(self._pieces) < _PIECES:
-            # Most data is all body.
-            self._pieces.append(data)
-            self._room -= end
+        out: list[Output] = []
+        if self._filling and end <= self._need:  # most data is all body
+            body = self._body
+            if body is not None:
+                body.add(data)
+            elif end < self._room and len(self._pieces) < _PIECES:
+                self._pieces.append(data)
+                self._room -= end
+            else:
+                self.add(data)
             self._need -= end
             self.last = at
-            out: list[Output] = []
             if not self._need:
-                self.finish(self._pieces, end, at, out)
+                self.finish(self.collected(), end, at, out)
             self.offset += end
             return out
-        out = []
         position = self.begin_plain(data, at, out) if self.plain else 0
         while position < end:
             position = self.state(data, position, at, out)
@@ -151,7 +157,10 @@ class Framing:
     def finish(self, body: Content, position: int, at: int, out: list[Output], trailers: Fields = ()) -> None:
         """The message ends at `position` of the data being fed."""
         end = self.offset + position
-        out.append(self.message(end - self.begin - self._missing, at, body, trailers))
+        message = self.message(end - self.begin - self._missing, at, body, trailers)
+        if self._body is not None:
+            message.share, self._body = self._body.share, None
+        out.append(message)
         self.begin = end
         self._missing = 0
         self.reading = self._continued = self._filling = False
@@ -261,7 +270,7 @@ class Framing:
         """A body begins that need not end in the data at hand."""
         self._pieces = []
         self._body = None
-        self._room = self.limits.body_bytes if self._usual else 0
+        self._room = FREE if self._usual else 0
         self.reading = True
         self.plain = False
         self.state = state
@@ -274,7 +283,7 @@ class Framing:
                 self._room -= len(piece)
                 self._pieces.append(piece)
                 return
-            self._body = body = BodyBuilder(self.limits, *content_fields(read_fields(self.head)))
+            self._body = body = BodyBuilder(self.limits, *content_fields(read_fields(self.head)), kept=self.kept)
             for kept in self._pieces:
                 body.add(kept)
             self._room = 0

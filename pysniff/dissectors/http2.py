@@ -58,6 +58,7 @@ class Http2(Dissector):
         return answer
 
     def begin(self, context: Context) -> Iterable[Output]:
+        self.streams.kept = context.kept
         inference = self.streams.inference = Inference(context)
         for side, half in zip(Side, self._halves, strict=True):
             inference.listen(side, half.decoder)

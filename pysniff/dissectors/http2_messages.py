@@ -12,6 +12,7 @@ from pysniff.dissectors.grpc_framing import MessageCounter
 from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.dissectors.http2_head import Head
 from pysniff.dissectors.http2_parts import FrameParts
+from pysniff.kept import Kept
 from pysniff.limits import Limits
 from pysniff.message import Fault, Side, noted, printable
 
@@ -151,6 +152,7 @@ class Http2Message(HttpMessage):
         self.ended = True
         if self.builder is not None:
             self._body = self.builder.body()
+            self.share = self.builder.share
             self.builder = None
 
     def lose(self, fault: Fault) -> None:
@@ -269,9 +271,9 @@ class Http2Response(Http2Message, HttpResponse):
 _INTERIM = 100  # 1xx responses before a final one
 
 
-def long_body(head: Head, limits: Limits) -> BodyBuilder:
+def long_body(head: Head, limits: Limits, kept: Kept) -> BodyBuilder:
     """What collects a body that may get too long to be kept: gRPC's messages in it are counted all the same."""
     coding, content_type = head.content
     kind = read_type(content_type)
     tally = None if kind is None or kind.base64 else partial(MessageCounter, web=kind.web)
-    return BodyBuilder(limits, coding, content_type, tally)
+    return BodyBuilder(limits, coding, content_type, tally, kept)

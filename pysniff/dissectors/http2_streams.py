@@ -18,6 +18,7 @@ from pysniff.dissectors.http2_head import NO_HEAD, Head
 from pysniff.dissectors.http2_inference import Inference
 from pysniff.dissectors.http2_messages import Http2Message, Http2Request, Http2Response, long_body
 from pysniff.dissectors.http2_tunnel import Tunnel
+from pysniff.kept import Kept
 from pysniff.limits import Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Role
 
@@ -38,6 +39,7 @@ class Streams:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.kept = Kept(limits)
         self.requests: dict[int, Http2Message] = {}
         self.responses: dict[int, Http2Message] = {}
         self._low = [0, 0]  # of the server's (even), of the client's (odd); 0 where none is known
@@ -260,7 +262,7 @@ class Streams:
         message.lose(fault)
 
     def _build(self, message: Http2Message) -> BodyBuilder:
-        builder = long_body(message.head, self.limits)
+        builder = long_body(message.head, self.limits, self.kept)
         message.build(builder)
         self._keep(message, builder.size)
         return builder

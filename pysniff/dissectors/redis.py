@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from pysniff.dissector import Dissector, Malformed, Match, Output, Undecoded
+from pysniff.dissector import Context, Dissector, Malformed, Match, Output, Undecoded
 from pysniff.dissectors.redis_match import begins, judge
 from pysniff.dissectors.redis_messages import RedisCommand, RedisPush, RedisReply, RedisUnanswered
 from pysniff.dissectors.redis_variables import VARIABLES
@@ -61,6 +61,11 @@ class Redis(Dissector):
         self._skip = 0
         self._replica = False
         self._guess = False  # the replies that follow may be items of an array whose beginning was lost
+
+    def begin(self, context: Context) -> Iterable[Output]:
+        for reader in self._readers:
+            reader.kept = context.kept
+        return ()
 
     @classmethod
     def match(cls, client: bytes, server: bytes) -> Match:

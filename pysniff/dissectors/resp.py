@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from pysniff.dissector import Malformed
 from pysniff.dissectors.resp_values import AGGREGATES, PAIRS, SIMPLE, STRINGS, Found, Value, integer
+from pysniff.kept import FREE, Kept, Share
 from pysniff.limits import Limits
 
 DEPTH = 64  # of nested aggregates; the deepest answer of Redis itself has about ten
@@ -34,6 +35,7 @@ class Reader:
     """The values of one half. With `client`, inline commands are commands as well."""
 
     def __init__(self, limits: Limits, client: bool) -> None:
+        self.kept = Kept(limits)
         self._limits = limits
         self._client = client
         self._fed = 0
@@ -43,7 +45,8 @@ class Reader:
         """Be ready for a message whose first byte is at `offset`."""
         self._start = offset
         self._first = -1
-        self._room = self._limits.body_bytes
+        self._share: Share | None = None
+        self._room = self._given = min(FREE, self._limits.body_bytes)
         self._cut = False
         self._lost = 0
         self._stack: list[_Frame] = []
@@ -131,15 +134,25 @@ class Reader:
         stop = min(len(data), here + self._left)
         border = min(stop, here + max(self._left - 2, 0))
         if border > here:
-            room = max(self._room, 0)
-            if border - here > room:
+            size = border - here
+            room = max(self._room if size <= self._room else self._more(size), 0)
+            if size > room:
                 self._cut = True
-            self._room -= border - here
+            self._room -= size
             self._keep(data[here : min(border, here + room)])
         if stop > border:
             self._end += data[border:stop]
         self._left -= stop - here
         return stop
+
+    def _more(self, size: int) -> int:
+        """How much of the next `size` bytes there is room for, in this message and in all."""
+        if self._share is None:
+            self._share = Share(self.kept, self._limits.body_bytes)
+        used = self._given - self._room
+        self._given = self._share.room(used + size)
+        self._room = self._given - used
+        return self._room
 
     def _keep(self, piece: bytes) -> None:
         if not self._content:
@@ -256,7 +269,7 @@ class Reader:
             frame = stack[-1]
             frame.seen += 1
             self._room -= _COST
-            if self._room > 0:
+            if self._room > 0 or self._more(1) > 0:
                 frame.items.append(value)
             else:
                 self._cut = True

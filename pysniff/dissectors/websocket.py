@@ -14,6 +14,7 @@ from pysniff.dissectors.websocket_deflate import Agreed, agreed
 from pysniff.dissectors.websocket_frames import Half
 from pysniff.dissectors.websocket_match import judge
 from pysniff.dissectors.websocket_variables import VARIABLES
+from pysniff.kept import Kept
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Message, Side
 
@@ -29,6 +30,7 @@ class WebSocket(Dissector):
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
+        self._kept = Kept(limits)
         self._halves = self._both(Agreed(), "")
         self._held: list[bytes] | None = None  # first bytes of each half, while nobody knows whether that is HTTP
 
@@ -39,6 +41,7 @@ class WebSocket(Dissector):
         return Match.NO if Match.NO in verdicts else verdicts[0]
 
     def begin(self, context: Context) -> Iterable[Output]:
+        self._kept = context.kept
         request, response = context.request, context.response
         if isinstance(request, HttpMessage) and request.header("sec-websocket-key1"):
             raise Malformed("a draft of WebSocket")  # hixie-76: other frames altogether
@@ -47,14 +50,15 @@ class WebSocket(Dissector):
             self._halves = self._both(agreed(response.header("sec-websocket-extensions")), subprotocol)
         else:
             self._held = [b"", b""]
+            self._halves = self._both(Agreed(), "")
             for half in self._halves:
                 half.join()
         return ()
 
     def _both(self, agreement: Agreed, subprotocol: str) -> tuple[Half, Half]:
         return (
-            Half(CLIENT, self.limits, agreement, subprotocol),
-            Half(SERVER, self.limits, agreement, subprotocol),
+            Half(CLIENT, self.limits, agreement, subprotocol, self._kept),
+            Half(SERVER, self.limits, agreement, subprotocol, self._kept),
         )
 
     def feed(self, side: Side, data: bytes, at: int) -> Iterable[Output]:

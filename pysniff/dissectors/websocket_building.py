@@ -6,6 +6,7 @@ from pysniff.dissectors.websocket_deflate import Inflated, Inflater, marked
 from pysniff.dissectors.websocket_header import TEXT
 from pysniff.dissectors.websocket_messages import WebSocketMessage
 from pysniff.dissectors.websocket_payload import Payload, unmask
+from pysniff.kept import Kept
 from pysniff.limits import Limits
 from pysniff.message import Fault, Side, noted
 
@@ -18,7 +19,9 @@ class Building:
         "_inflater", "_mask", "_phase", "_whole",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, side: Side, opcode: int, first: int, position: int, subprotocol: str) -> None:
+    def __init__(
+        self, limits: Limits, kept: Kept, side: Side, opcode: int, first: int, position: int, subprotocol: str
+    ) -> None:
         self.opcode = opcode
         self.size = 0
         self.last = first
@@ -28,7 +31,7 @@ class Building:
         self._position = position
         self._subprotocol = subprotocol
         self._frames = 0
-        self._payload = Payload(limits.body_bytes)
+        self._payload = Payload(kept, limits.body_bytes)
         self._inflater: Inflater | None = None
         self._mask = b""
         self._phase = 0

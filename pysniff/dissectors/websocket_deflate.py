@@ -10,6 +10,7 @@ import re
 import zlib
 from typing import NamedTuple
 
+from pysniff.kept import Kept, Share
 from pysniff.limits import Limits
 from pysniff.message import Fault
 
@@ -68,8 +69,10 @@ class Inflated(NamedTuple):
 class Inflater:
     """One direction. begin(), add() and end() of each message in order; lose() where one was not seen whole."""
 
-    def __init__(self, limits: Limits, takeover: bool, seen: bool) -> None:
+    def __init__(self, limits: Limits, kept: Kept, takeover: bool, seen: bool) -> None:
         self._limits = limits
+        self._in_all = kept
+        self._share = self._own_share()
         self._takeover = takeover
         self._streams = [zlib.decompressobj(-15)]  # two while not all of the window is known
         self._known = _WINDOW  # bytes at the end of the window that are surely known
@@ -92,6 +95,7 @@ class Inflater:
         elif self._streams[0].eof:
             self.lose()
         self._kept = [bytearray() for _ in self._streams]
+        self._share = self._own_share()
         self._restarts = 0
         self.size = 0
         self.fault = None
@@ -128,7 +132,11 @@ class Inflater:
         elif self._known >= _WINDOW:
             del self._streams[1:]
         self._kept = []
+        self._share = self._own_share()
         return inflated
+
+    def _own_share(self) -> Share:
+        return Share(self._in_all, min(self._limits.body_bytes, self._limits.decoded_bytes))
 
     def now(self) -> Inflated:
         """What came of the message so far."""
@@ -137,7 +145,7 @@ class Inflater:
         return Inflated(content, self.size, differs.count(255), differs, self.fault)
 
     def _take(self, blocks: list[bytes]) -> None:
-        room = min(self._limits.body_bytes, self._limits.decoded_bytes) - self.size
+        room = self._share.room(self.size + len(blocks[0])) - self.size
         self.size += len(blocks[0])
         if self.size > self._limits.decoded_bytes:
             self.fault = Fault("truncated", f"more than {self._limits.decoded_bytes} bytes come out")

@@ -26,6 +26,7 @@ from pysniff.dissectors.websocket_header import (
 )
 from pysniff.dissectors.websocket_messages import WebSocketMessage
 from pysniff.dissectors.websocket_payload import unmask
+from pysniff.kept import Kept
 from pysniff.limits import KIB, Limits
 from pysniff.message import CLIENT, Fault, Message, Side
 
@@ -41,10 +42,11 @@ _ODD = 4  # frames in a row that no endpoint may send: these are none
 class Half:
     """`broken`: why no more frames can be read; whatever comes is pending until somebody asks for it."""
 
-    def __init__(self, side: Side, limits: Limits, agreed: Agreed, subprotocol: str) -> None:
+    def __init__(self, side: Side, limits: Limits, agreed: Agreed, subprotocol: str, kept: Kept) -> None:
         self.broken = ""
         self._side = side
         self._limits = limits
+        self._kept = kept
         self._agreed = agreed
         self._subprotocol = subprotocol
         self._masked = 0x80 if side is CLIENT else 0
@@ -158,7 +160,7 @@ class Half:
 
     def _inflating(self) -> Inflater:
         if self._inflater is None:
-            self._inflater = Inflater(self._limits, self._agreed.takeover[self._side], self._seen)
+            self._inflater = Inflater(self._limits, self._kept, self._agreed.takeover[self._side], self._seen)
         return self._inflater
 
     def _header(self, data: bytes, position: int, at: int, out: list[Output]) -> int:
@@ -199,7 +201,7 @@ class Half:
     def _begin(self, header: Header, first: int, place: int, out: list[Output]) -> Building:
         """A message begins, or a control frame, which may stand between the fragments of a message (§5.4)."""
         opcode = header.opcode
-        building = Building(self._limits, self._side, opcode, first, place, self._subprotocol)
+        building = Building(self._limits, self._kept, self._side, opcode, first, place, self._subprotocol)
         if opcode >= CONTROL:
             return building
         if self._message is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pysniff.kept import Kept, Share
+
 _SHORT = 2_048  # bytes up to which one XOR of two long numbers is faster than four translations
 _JOIN = 1_024  # pieces put together at a time: a small bytes object weighs more than it holds
 _TABLES = [bytes([byte ^ key for byte in range(256)]) for key in range(256)]
@@ -24,16 +26,17 @@ def unmask(data: bytes, mask: bytes, phase: int = 0) -> bytes:
 
 
 class Payload:
-    """Collects the payload of one message as it arrives, in frames with a mask each; keeps at most `room` bytes.
+    """Collects the payload of one message as it arrives, in frames with a mask each; keeps at most `most` bytes.
 
     `size`: bytes seen, kept or not.
     """
 
-    __slots__ = ("size", "_room", "_plain", "_pieces", "_mask", "_phase")
+    __slots__ = ("size", "_share", "_room", "_plain", "_pieces", "_mask", "_phase")
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, kept: Kept, most: int) -> None:
         self.size = 0
-        self._room = room
+        self._share = Share(kept, most)
+        self._room = self._share.room(0)
         self._plain = bytearray()
         self._pieces: list[bytes] = []  # of this frame, masked
         self._mask = b""
@@ -47,6 +50,8 @@ class Payload:
 
     def add(self, piece: bytes) -> None:
         size = len(piece)
+        if size > self._room:
+            self._room = self._share.room(self.size + size) - self.size
         self.size += size
         if self._room > 0:
             self._pieces.append(piece if size <= self._room else piece[: self._room])

@@ -92,6 +92,7 @@ LEDGER = {
     "tables_missed": Metric("pysniff_store_tables_missed", "Segments dropped before their tables were kept."),
     "names_missed": Metric("pysniff_store_names_missed", "Segments dropped before their names were noted."),
     "names_forgotten": Metric("pysniff_names_forgotten", "Names of addresses that gave way to newer ones."),
+    "bodies_cut": Metric("pysniff_bodies_cut", "Messages of which less was kept, for all together were too much."),
     "pruned_packets": Metric("pysniff_store_pruned_packets", "Packets that a query's index ruled out."),
     "resumed_blind": Metric("pysniff_resumed_blind_conversations", "Conversations resumed without their tables."),
     "not_matching": Metric("pysniff_entries_not_matching", "Entries that a display filter kept back."),
