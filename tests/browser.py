@@ -32,7 +32,8 @@ if TYPE_CHECKING:  # it takes half a second, and most tests need no browser
 ROOT = Path(__file__).parent.parent
 SHOTS = Path(os.environ.get("PYSNIFF_SHOTS") or ROOT / "tests" / "screenshots")
 DESK, PHONE = (1280, 720), (390, 844)
-PATIENCE = 15_000  # milliseconds
+# Milliseconds after which what should be on a page never will be; nothing waits so long that goes right.
+PATIENCE = 30_000
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync")  # fmt: skip
 # The browser's own note of an answer that the page shows in the hub's words: what is typed into the filter bar is
@@ -66,7 +67,7 @@ def launched() -> Iterator[Browser]:
 
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS, timeout=4 * PATIENCE)
         try:
             yield browser
         finally:

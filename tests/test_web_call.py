@@ -10,12 +10,13 @@ from urllib.request import urlopen
 
 import pytest
 from browser import DESK, PHONE, shot
+from cluster_programs import until
 from playwright.sync_api import expect
 from web_shop import CATALOGUE
 
 if TYPE_CHECKING:
     from browser import NewPage
-    from playwright.sync_api import Dialog, Locator, Page
+    from playwright.sync_api import APIResponse, Dialog, Locator, Page, Route
     from web_bed import WebBed
 
 pytestmark = pytest.mark.needs_root
@@ -121,6 +122,43 @@ def test_a_call_that_goes_on_is_shown_anew_when_it_ends(web: WebBed, page: Page)
             expect(answer).to_contain_text("so far,")
             server.sendall(b"so gut")
             expect(answer).to_contain_text("so far, so gut")
+
+
+def test_what_the_feed_tells_while_a_call_is_on_its_way_is_not_lost(web: WebBed, page: Page) -> None:
+    with web.bed.listen("n1b", 7_998) as listener, web.bed.connect("n1a", (web.bed.address("n1b"), 7_998)) as client:
+        server, _ = listener.accept()
+        with server:
+            client.sendall(b"GET /one/late HTTP/1.1\r\nHost: held.test\r\n\r\n")
+            server.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nso far, ")
+            id = one(web, 'path == "/one/late"')
+            held: list[tuple[Route, APIResponse]] = []
+
+            def hold(route: Route) -> None:
+                held.append((route, route.fetch()))
+
+            page.route(f"**/api/entries/{id}?*", hold, times=1)
+            page.goto(f"{web.url}/#/calls?call={quote(id)}")
+            row = page.get_by_role("row").filter(has_text="/one/late")
+            expect(row).to_be_visible()
+            until(lambda: page.evaluate("true") and held, "the call to be asked for")
+            server.sendall(b"so gut")
+            expect(row.locator(".of-got")).to_have_text("14 B")
+            route, early = held[0]
+            route.fulfill(response=early)
+            expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("so far, so gut")
+
+
+def test_who_goes_into_a_call_that_is_on_its_way_is_in_it_when_it_comes(web: WebBed, page: Page) -> None:
+    id = one(web, 'path == "/orders"')
+    held: list[Route] = []
+    page.route(f"**/api/entries/{id}?*", lambda route: held.append(route), times=1)
+    page.goto(f"{web.url}/#/calls")
+    page.get_by_role("row").filter(has_text="/orders").first.click()
+    expect(page.get_by_text("Asking for the call")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Close the call")).to_be_focused()
+    held[0].continue_()
+    expect(page.get_by_role("region", name="Call", exact=True).get_by_role("tab", selected=True)).to_be_focused()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +275,7 @@ def test_what_is_copied_is_what_the_command_line_writes(web: WebBed, page: Page,
     pane = shown(web, page, id)
     pane.get_by_role("button", name="Copy ▾").click()
     pane.get_by_role("menuitem", name=item, exact=True).click()
-    expect(page.get_by_text(f"copied as {format}")).to_be_visible()
+    page.get_by_text(f"copied as {format}").wait_for()  # it is seen for a moment: this looks more often than expect
     copied = page.evaluate("navigator.clipboard.readText()")
     if format == "json":
         assert json.loads(copied) == json.loads(told(web, id))

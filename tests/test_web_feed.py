@@ -154,7 +154,9 @@ def test_the_list_sticks_to_the_newest_until_one_scrolls_up(web: WebBed, page: P
     many(web, "stick", 20, 60)
     expect(row(page, "/stick/00079")).to_be_in_viewport()
     rows(page).last.hover()
-    page.mouse.wheel(0, -240)
+    top = page.locator("#calls").evaluate("one => one.scrollTop")
+    page.mouse.wheel(0, -240)  # browsers take some frames for it
+    page.wait_for_function("top => Math.abs(document.querySelector('#calls').scrollTop - top) < 2", arg=top - 240)
     follow = page.get_by_role("button", name="Follow")
     expect(follow).to_have_attribute("aria-pressed", "false")
     before = summaries(page)

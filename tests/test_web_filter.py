@@ -63,9 +63,10 @@ def calls(web: WebBed) -> None:
 
 @pytest.fixture
 def there(web: WebBed, calls: None, page: Page) -> Page:
-    """The page, once it has the calls."""
+    """The page, once it has all calls: no row moves any more."""
     page.goto(f"{web.url}/#/calls")
     expect(rows(page, "/filter/b")).to_have_count(1)
+    expect(page.get_by_text("The workers have nothing earlier.")).to_be_visible()
     return page
 
 
@@ -218,6 +219,51 @@ def test_a_link_with_a_hostile_filter_is_inert(web: WebBed, page: Page) -> None:
     expect(page.locator(".filter-error")).to_contain_text("line 1")
     expect(bar(page)).to_have_value(re.compile("^path == .<img src=x"))
     assert page.locator(".filter-bar img, .filter-bar script").count() == 0
+
+
+# A page that is slow to draw takes every key
+
+
+def test_what_is_typed_as_soon_as_the_bar_is_there_stays(web: WebBed, page: Page) -> None:
+    page.add_init_script("""new MutationObserver((_, watch) => {
+      const bar = document.querySelector("#filter");
+      if (!bar) return;
+      watch.disconnect();
+      bar.value = "red";
+      bar.dispatchEvent(new Event("input", { bubbles: true }));
+    }).observe(document, { childList: true, subtree: true })""")
+    page.goto(f"{web.url}/#/calls?filter=http")
+    expect(page.get_by_role("contentinfo").get_by_role("button", name="live")).to_be_visible()
+    expect(bar(page)).to_have_value("red")
+
+
+def test_the_focus_stays_in_a_panel_from_one_key_to_the_next(web: WebBed, page: Page) -> None:
+    page.goto(f"{web.url}/#/calls?filter=redis")
+    page.get_by_role("button", name="Saved filters and history").click()
+    page.get_by_label("Name for this filter").fill("cache")
+    # A task of the browser comes before the next frame, as a key may.
+    focused = page.evaluate("""async () => {
+      document.activeElement.form.requestSubmit();
+      await new Promise((next) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = next;
+        port2.postMessage(0);
+      });
+      return document.activeElement.getAttribute("role");
+    }""")
+    assert focused == "dialog"
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Saved filters; this one is cache")).to_be_focused()
+
+
+def test_escape_closes_a_panel_that_never_had_the_focus(web: WebBed, page: Page) -> None:
+    page.goto(f"{web.url}/#/calls?filter=redis")
+    button = page.get_by_role("button", name="Saved filters and history")
+    button.click()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(button).to_be_focused()
 
 
 # History, saved filters

@@ -35,6 +35,11 @@ def open_map(page: Page, web: WebBed, filter: str = MINE) -> None:
     page.goto(f"{web.url}/#/map?{urlencode({'filter': filter}, quote_via=quote)}")
 
 
+def received(page: Page, wanted: dict[str, Any]) -> None:
+    """All calls are on the map: it is not drawn anew."""
+    expect(page.get_by_role("note")).to_contain_text(f"{wanted['calls']} calls received since")
+
+
 def table(page: Page) -> Locator:
     page.get_by_role("button", name="Table", exact=True).click()
     return page.get_by_role("region", name="Edges of the map").locator("tbody tr")
@@ -72,7 +77,7 @@ def test_what_the_page_received_is_the_same_map_as_the_hubs(web: WebBed, page: P
     wanted = services(web)
     open_map(page, web)
     rows = table(page)
-    expect(page.get_by_role("note")).to_contain_text(f"{wanted['calls']} calls received since")
+    received(page, wanted)
     assert shown(rows) == told(wanted)
     assert len(told(wanted)) == 4
 
@@ -149,7 +154,9 @@ def test_the_table_filters_too_and_sorts(web: WebBed, page: Page) -> None:
     rows = table(page)
     expect(rows).to_have_count(4)
     page.get_by_role("button", name="from", exact=True).click()
-    assert sorted(names := [cell.inner_text() for cell in rows.locator("td:first-child").all()]) == names
+    expect(page.get_by_role("columnheader", name="from")).to_have_attribute("aria-sort", "ascending")
+    names = rows.locator("td:first-child").all_inner_texts()
+    assert sorted(names) == names
     page.get_by_role("button", name=re.compile("^Only the calls from shop.test to stock.test")).click()
     expect(rows).to_have_count(1)
     expect(rows.locator("td").nth(4)).to_have_text("5")
@@ -172,6 +179,7 @@ def test_services_are_put_together_by_port_namespace_or_machine(web: WebBed, pag
 
 def test_keys_move_the_map_and_choose_on_it(web: WebBed, page: Page) -> None:
     open_map(page, web)
+    received(page, services(web))
     drawing = page.get_by_role("group", name=re.compile("^Map: 5 services"))
     drawing.focus()
     before = drawing.locator("> g").get_attribute("transform")
@@ -189,6 +197,7 @@ def test_keys_move_the_map_and_choose_on_it(web: WebBed, page: Page) -> None:
 
 def test_a_service_is_dragged_without_being_chosen(web: WebBed, page: Page) -> None:
     open_map(page, web)
+    received(page, services(web))
     node = page.get_by_role("button", name=re.compile("^cache.test"))
     circle = node.locator("circle").bounding_box()
     assert circle
@@ -218,6 +227,7 @@ def test_a_node_that_is_away_is_named(web: WebBed, page: Page) -> None:
         expect(page.get_by_role("note")).to_contain_text("Nothing of n2")
     finally:
         web.start_worker("n2")
+        web.await_connected(web.hub, "n2")
 
 
 def test_a_phone_has_the_table(web: WebBed, new_page: NewPage) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,11 +56,10 @@ def said_in_hex(page: Page, side: str) -> bytes:
 def test_the_list_of_packets_is_what_tshark_reads_in_the_same_download(web: WebBed, page: Page, tmp_path: Path) -> None:
     web.traffic.http("POST", "/packets/list", b"x" * 4_000, {"Content-Type": "text/plain"})
     id = one(web, "/packets/list")["id"]
-    shown(page, web.hub, id, "Packets")
-    expect(rows(page, "Packets").first).to_be_visible()
+    with page.expect_response(f"**/api/entries/{id}/pcap") as downloading:
+        shown(page, web.hub, id, "Packets")
     capture = tmp_path / "call.pcapng"
-    with urllib.request.urlopen(f"{web.hub.url}/api/entries/{id}/pcap", timeout=30) as answer:
-        capture.write_bytes(answer.read())
+    capture.write_bytes(downloading.value.body())
     expected = list(tshark(capture))
     expect(rows(page, "Packets")).to_have_count(len(expected))
     for row, packet in zip(rows(page, "Packets").all(), expected, strict=True):
@@ -88,6 +86,20 @@ def test_a_field_leads_to_its_bytes_and_a_byte_to_its_field(web: WebBed, page: P
     assert bytes.fromhex("".join(marked.all_inner_texts())) == int(number[1]).to_bytes(4, "big")
     page.locator(".hex .octets i").last.click()
     expect(page.get_by_role("treeitem", selected=True)).to_have_text(re.compile(r"Payload \d+ bytes"))
+
+
+def test_a_field_that_is_clicked_before_the_next_frame_is_chosen(web: WebBed, page: Page) -> None:
+    web.traffic.get("/packets/quick")
+    page.add_init_script("""new MutationObserver((_, watch) => {
+      const fields = [...document.querySelectorAll("[role=treeitem]")];
+      const field = fields.find((one) => one.textContent.includes("Sequence number"));
+      if (!field) return;
+      watch.disconnect();
+      field.click();
+    }).observe(document, { childList: true, subtree: true })""")
+    shown(page, web.hub, one(web, "/packets/quick")["id"], "Packets")
+    expect(page.get_by_role("treeitem", selected=True)).to_contain_text("Sequence number")
+    expect(page.locator(".hex .octets .marked")).to_have_count(4)
 
 
 def test_packets_layers_and_bytes_are_walked_by_keys(web: WebBed, page: Page) -> None:
@@ -245,7 +257,7 @@ def test_a_call_is_sent_again_and_compared(web: WebBed, page: Page) -> None:
         expect(result).to_contain_text("3 differ")
         expect(result.get_by_role("row", name="503 3", exact=True)).to_be_visible()
         expect(result.get_by_role("row", name=re.compile(r"status 200 503 3$"))).to_be_visible()
-        assert b"session=5e55" in server.asked.get(timeout=10)
+        assert b"session=5e55" in server.asked.get(timeout=30)
         shot(page, "replay")
 
 
@@ -260,9 +272,9 @@ def test_who_stops_a_replay_ends_it(web: WebBed, page: Page) -> None:
         shown(page, hub, id, "Replay")
         page.get_by_label("all calls of its connection").check()
         page.get_by_role("button", name="Send to").click()
-        assert b"/replay/stop/0" in server.asked.get(timeout=10)
+        assert b"/replay/stop/0" in server.asked.get(timeout=30)
         page.get_by_role("button", name="Stop").click()
-        server.left.get(timeout=10)
+        server.left.get(timeout=30)
         expect(page.get_by_role("button", name="Send to")).to_be_visible()
         assert server.asked.empty()
 

@@ -56,6 +56,8 @@ def test_every_call_is_kept_or_fell_out_and_none_comes_twice(rushing: Rush, page
     assert found.received + found.missed == ENTRIES
     assert found.kept == min(KEPT, found.received)
     assert found.evicted == found.received - found.kept
+    # Counts are told before the last rows are drawn.
+    expect(page.locator(".feed-drawn [role=row]").last).to_have_attribute("data-id", re.compile(f"{ENTRIES - 1}$"))
     shown = numbers(page)
     assert shown == list(range(ENTRIES - len(shown), ENTRIES))
     if not found.missed:

@@ -1,5 +1,5 @@
 // The call in other words, on the clipboard: curl and HAR as `pysniff -o` writes them, JSON as the API does.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { address, bytes, Problem } from "../api";
 import { say } from "../shell/say";
 import { toClipboard } from "./clipboard";
@@ -23,7 +23,7 @@ export function CopyMenu({ full }: { full: Full }) {
   const { protocol } = full.entry;
   const ways = WAYS.filter(([way]) => (way !== "curl" && way !== "har") || protocol === "http" || protocol === "grpc");
   useEffect(() => tell(null), [full]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     const outside = (event: PointerEvent) => {
       if (!box.current?.contains(event.target as globalThis.Node)) setOpen(false);

@@ -1,5 +1,5 @@
 // Words to look for in one body: enter goes to the next place, shift and enter to the one before.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { count } from "../format";
 
 interface FindProps {
@@ -20,7 +20,7 @@ export function Find({ label, words, found, onWords, onGo }: FindProps) {
     return () => clearTimeout(timer);
   }, [typed]);
   const entered = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     setAt(-1);
     // Enter was quicker than the search.
     if (!entered.current || !words) return;

@@ -1,10 +1,11 @@
 // The chosen call: everything that is known of it, in tabs. What the hub says instead is shown in its words.
 import type { ComponentChildren } from "preact";
-import { useEffect, useErrorBoundary } from "preact/hooks";
+import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { call, compared } from "../address";
 import type { Problem } from "../api";
 import type { Entry } from "../entry";
 import { known } from "../feed/store";
+import { keepFocus } from "../shell/focus";
 import { later } from "../shell/later";
 import { Text } from "./body/text";
 import { Diff } from "./diff/diff";
@@ -32,13 +33,20 @@ export function CallPane() {
   useEffect(() => {
     if (other && other !== id) show("diff");
   }, [other, id]);
+  const box = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    const pane = box.current;
+    if (!pane) return;
+    const one = (selector: string) => pane.querySelector<HTMLElement>(selector);
+    return keepFocus(pane, () => one("[role=tab][aria-selected=true]") ?? one("button"));
+  }, []);
   const key = (event: KeyboardEvent) => {
     if (event.key !== "Escape" || event.defaultPrevented) return;
     event.stopPropagation();
     close();
   };
   return (
-    <section class="call" aria-label="Call" aria-busy={loading} onKeyDown={key}>
+    <section class="call" aria-label="Call" aria-busy={loading} ref={box} onKeyDown={key}>
       {full ? (
         <>
           <Head full={full} />

@@ -1,5 +1,5 @@
 // The call that is looked at: fetched, and fetched again when the feed tells a later revision of it.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Problem } from "../api";
 import type { Entry, Summary } from "../entry";
 import { listen } from "../feed/store";
@@ -38,9 +38,11 @@ export function useCall(id: string): Looked {
   const [limit, setLimit] = useState(BODY);
   const [round, setRound] = useState(0);
   const [asking, setAsking] = useState(true);
+  const [told, tell] = useState<Summary | null>(null);
 
   useEffect(() => setLimit(BODY), [id]);
-  useEffect(() => {
+  // Before the next frame: until then the call before would pass for this one.
+  useLayoutEffect(() => {
     if (!id) {
       setState({ full: null, problem: null });
       setAsking(false);
@@ -76,26 +78,28 @@ export function useCall(id: string): Looked {
     };
   }, [id, limit, round]);
 
-  const entry = useRef<Entry | null>(null);
-  entry.current = state.full?.entry.id === id ? state.full.entry : null;
+  useLayoutEffect(
+    () =>
+      listen((calls) => {
+        const found = calls.find(({ summary }) => summary.id === id);
+        if (found) tell(found.summary);
+      }),
+    [id],
+  );
+  // Also what was told while the call was on its way: what comes then may be older.
+  const entry = state.full?.entry.id === id ? state.full.entry : null;
   useEffect(() => {
-    let timer = 0;
-    const changed = () => {
-      timer = 0;
-      recent.drop(id);
-      setRound((now) => now + 1);
-    };
-    const end = listen((calls) => {
-      if (timer || !entry.current) return;
-      const told = calls.find(({ summary }) => summary.id === id)?.summary;
-      if (!told || !isOther(told, entry.current)) return;
-      timer = window.setTimeout(changed, told.state === "open" ? PACE : 0);
-    });
-    return () => {
-      clearTimeout(timer);
-      end();
-    };
-  }, [id]);
+    if (!entry || told?.id !== id || !isOther(told, entry)) return;
+    const timer = setTimeout(
+      () => {
+        tell(null);
+        recent.drop(id);
+        setRound((now) => now + 1);
+      },
+      told.state === "open" ? PACE : 0,
+    );
+    return () => clearTimeout(timer);
+  }, [told, entry]);
 
   return {
     ...state,

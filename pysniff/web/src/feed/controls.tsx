@@ -1,7 +1,7 @@
 // biome-ignore-all lint/a11y/useSemanticElements: these are no fields of a form
 // Pause, follow, clear; how much comes, and what did not.
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { count } from "../format";
 import { follow } from "./choice";
 import { Keys } from "./help";
@@ -15,7 +15,7 @@ const explained = signal(false);
 let receiving = false;
 
 export function FeedControls() {
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!receiving) receive();
     receiving = true;
     return listenToKeys();

@@ -73,7 +73,7 @@ export function Feed() {
 
   // Who leaves the pane is back in the list.
   const was = useRef("");
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (was.current && !call.value && document.activeElement === document.body)
       box.current?.focus({ preventScroll: true });
     was.current = call.value;

@@ -201,6 +201,7 @@ function emptied(): void {
   batch(() => {
     store.missed.value = 0;
     count();
+    store.since.value = Date.now();
     store.question.value++;
     store.revision.value++;
   });

@@ -57,8 +57,19 @@ export const paused = signal(false);
 export const following = signal(true);
 /** Counts up whenever rows may have changed. */
 export const revision = signal(0);
-/** Counts up whenever another question is asked, or rows were cleared. */
+/** Counts up whenever another question is asked, or rows were cleared; and when that was, in milliseconds since 1970. */
 export const question = signal(0);
+export const since = signal(Date.now());
+
+/** Everything that is kept: what a listener that comes late has missed. */
+export function* kept(): Generator<Seen> {
+  for (const ring of [intake.ring, intake.waiting]) {
+    for (let position = ring.first; position < ring.end; position++) {
+      const seen = ring.at(position);
+      if (seen) yield seen;
+    }
+  }
+}
 
 /** What is kept of a call by its id; null where it is not. */
 export function known(id: string): Seen | null {

@@ -2,7 +2,7 @@
 //
 // Counting costs a few microseconds a call; what is shown is made from it only while somebody looks, twice a second.
 import { effect, signal } from "@preact/signals";
-import { finished, listen, question, toldHistory } from "../feed/store";
+import { finished, kept, listen, question, since, toldHistory } from "../feed/store";
 import { Model } from "../map/model";
 import { Arrivals } from "./arrivals";
 import { Endpoints } from "./endpoints";
@@ -23,7 +23,7 @@ export class Received {
     (call, by) => this.map.count(call, by),
   );
   /** When counting began, and when the newest call came: milliseconds since 1970 by this browser's clock. */
-  readonly since = Date.now();
+  readonly since = since.peek();
   newestCame = Date.now();
   /** The newest call came as it happened, not with history. */
   newestIsNew = false;
@@ -98,3 +98,6 @@ listen((calls) => {
   }
   show();
 });
+
+// This script comes behind the page's first one, and calls may be quicker.
+for (const seen of kept()) now.arrivals.add(seen);

@@ -1,6 +1,6 @@
 // The filter bar: what is asked, when, and of which protocols. On narrow screens all but the input is behind a button.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { filter } from "../address";
 import { begin as count } from "./counts";
 import { begin as followFilter } from "./draft";
@@ -12,7 +12,8 @@ import { begin as collectValues } from "./values";
 
 export function FilterBar() {
   const more = useSignal(false);
-  useEffect(() => {
+  // Not behind the first frame: what the address says would replace what is typed by then.
+  useLayoutEffect(() => {
     const ends = [followFilter(), collectValues(), count()];
     return () => {
       for (const end of ends) end();

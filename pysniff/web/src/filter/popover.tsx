@@ -1,7 +1,8 @@
 // A button that opens a panel below it. Escape, a click elsewhere, or leaving it with the keyboard closes it.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { keepFocus } from "../shell/focus";
 
 export function Popover({
   label,
@@ -26,22 +27,31 @@ export function Popover({
     shown.value = false;
     button.current?.focus();
   };
-  useEffect(() => {
-    if (!shown.value) return;
+  // Before the next key comes: an effect behind the next frame would be too late for somebody who types on.
+  useLayoutEffect(() => {
+    const [box, within] = [whole.current, panel.current];
+    if (!box || !within) return;
     const elsewhere = (event: Event) => {
-      if (!whole.current?.contains(event.target as Node)) shown.value = false;
+      if (!box.contains(event.target as Node)) shown.value = false;
     };
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || event.target !== document.body) return;
+      event.stopPropagation();
+      close();
+    };
+    // Safari gives the focus to no button that was clicked.
+    if (document.activeElement === document.body) within.focus();
+    const keeps = keepFocus(within);
     addEventListener("pointerdown", elsewhere, true);
     addEventListener("focusin", elsewhere);
+    addEventListener("keydown", pressed, true);
     return () => {
+      keeps();
       removeEventListener("pointerdown", elsewhere, true);
       removeEventListener("focusin", elsewhere);
+      removeEventListener("keydown", pressed, true);
     };
   }, [shown.value]);
-  // What had the focus may be gone, as a row that was deleted: Escape and Tab go on from the panel.
-  useEffect(() => {
-    if (shown.value && document.activeElement === document.body) panel.current?.focus();
-  });
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: Escape closes from anywhere in it
     <div

@@ -1,5 +1,5 @@
 // The packets of a call, Wireshark in small: a list, the layers of one, and its bytes, each leading to the other.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import type { Entry } from "../entry";
 import { count, size } from "../format";
 import { ofCall, ofStream } from "./addresses";
@@ -29,7 +29,7 @@ function Viewer({ capture, entry, again }: { capture: Capture; entry: Entry; aga
   const layers = useMemo(() => (line ? dissect(line.packet, line.bases).layers : []), [line]);
   // The same layer of the next packet: who compares windows need not look for the field again.
   // Not everything that is used: only where another packet is looked at
-  useEffect(() => point(field && like(layers, field)), [layers]);
+  useLayoutEffect(() => point((field) => field && like(layers, field)), [layers]);
   const wire = capture.lines.reduce((sum, one) => sum + one.packet.wire, 0);
   return (
     <section class="packets" aria-label="Packets of the call">

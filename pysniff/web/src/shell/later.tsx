@@ -42,8 +42,10 @@ export function later<P extends object>(load: () => Promise<ComponentType<P>>): 
   };
 }
 
-/** Have it ready before somebody asks, once the browser has nothing else to do. */
+const SOON = 2_000; // milliseconds
+
+/** Have it ready before somebody asks, once the browser has nothing else to do, or so soon. */
 export function soon(load: () => Promise<unknown>): void {
-  const idle = window.requestIdleCallback ?? ((run: () => void) => setTimeout(run, 1_000));
-  idle(() => void load().catch(() => {})); // a failure is told when it is shown
+  const idle = window.requestIdleCallback ?? ((run: () => void) => setTimeout(run, SOON));
+  idle(() => void load().catch(() => {}), { timeout: SOON }); // a failure is told when it is shown
 }
