@@ -82,6 +82,17 @@ test("a question waits until the connection is there", async () => {
   assert.deepEqual(hub.said, ["open", "opened"]);
 });
 
+test("a question waits for the second connection where the first one fails", async () => {
+  const hub = new Hub();
+  hub.asking.ask({ filter: "a" });
+  await hub.asking.open();
+  hub.socket.drop();
+  await hub.due();
+  hub.socket.onopen?.(new Event("open"));
+  assert.deepEqual(hub.socket.asked, ["a"]);
+  assert.deepEqual(hub.said, ["away", "open", "opened"]);
+});
+
 test("what comes before a question is accepted belongs to the one before, and is skipped", async () => {
   const { asking, socket, said } = await new Hub().open();
   asking.ask({ filter: "a" });

@@ -151,7 +151,9 @@ export class Asking {
   #forget(): void {
     this.#socket = null;
     this.#isOpen = this.#accepted = false;
-    this.#sent = this.#next = null;
+    this.#sent = null;
+    // Who was connected before is told that it is again, and asks for what it missed.
+    if (this.#wasOpen) this.#next = null;
   }
 
   #closed(socket: Socket): void {

@@ -1,7 +1,7 @@
 // Which part of the drawing is seen, and how large: pointer, wheel, keys and buttons change it.
 import { type Signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Layout } from "./layout";
 
 const CLICK = 4; // pixels that a click may slip
@@ -48,12 +48,15 @@ export function useViewing(box: RefObject<SVGSVGElement | null>, layout: Layout,
     chosen.value = { x: x + dx, y: y + dy, scale };
   };
 
-  useEffect(() => {
+  // Before it is drawn: else the map is fitted into another size first.
+  useLayoutEffect(() => {
     const svg = box.current;
     if (!svg) return;
-    const observer = new ResizeObserver(() => {
+    const measure = () => {
       extent.value = { width: svg.clientWidth, height: svg.clientHeight };
-    });
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(svg);
     const wheel = (event: WheelEvent) => {
       event.preventDefault();
