@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser import NewPage, Pages, build_page, launched
 from hypothesis import settings
-from netns import join, namespaces
+from netns import enter_own_network, join, namespaces
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "needs(*programs): runs programs that a machine may lack")
     os.environ["PATH"] = SEARCH
+    if sys.platform == "linux":
+        enter_own_network()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
