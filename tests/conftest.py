@@ -33,8 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "needs(*programs): runs programs that a machine may lack")
     os.environ["PATH"] = SEARCH
-    if sys.platform == "linux":
-        enter_own_network()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +71,13 @@ def _no_ebpf() -> str:
     except CaptureError as error:
         return str(error)
     return ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_network() -> None:
+    """Of each process that runs tests: not of the one that hands them out, which plugins reach over the network."""
+    if sys.platform == "linux":
+        enter_own_network()
 
 
 @pytest.fixture(scope="session")
