@@ -26,7 +26,7 @@ from pysniff.packet import Packet
 
 ROOT = Path(__file__).parent.parent
 # A choking machine takes its time.
-PATIENCE = 20.0
+PATIENCE = 60.0
 _numbers = itertools.count()
 
 _CLONE_NEWNET = 0x40000000
@@ -97,25 +97,41 @@ def serving(namespace: str, program: str, *arguments: str) -> Iterator[subproces
 
 def run(namespace: str, program: str, *arguments: str) -> str:
     with start(namespace, program, *arguments) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0
     return output
 
 
-# Datagrams of 8 digits to a port, so many a second.
+# Datagrams of 8 digits to a port, so many a second; 0 of them: until its input is closed. Says how many there were.
 SEND = """
-import socket, sys, time
+import select, socket, sys, time
 host, port, count, rate = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+with socket.socket() as asking:  # who has that address: few datagrams are kept until that is known
+    asking.settimeout(60)
+    asking.connect_ex((host, 1))
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 begin = time.monotonic()
-for n in range(count):
-    s.sendto(b"%08d" % n, (host, port))
-    time.sleep(max(begin + n / rate - time.monotonic(), 0))
+sent = 0
+while sent < count or not (count or select.select([sys.stdin], [], [], 0)[0]):
+    s.sendto(b"%08d" % sent, (host, port))
+    time.sleep(max(begin + sent / rate - time.monotonic(), 0))
+    sent += 1
+print(sent)
 """
 
 
 def send(namespace: str, host: str, port: int, count: int, rate: float = 20_000) -> None:
     run(namespace, SEND, host, str(port), str(count), str(rate))
+
+
+@contextmanager
+def sending(namespace: str, host: str, port: int, rate: float) -> Iterator[Callable[[], int]]:
+    """Datagrams all the time, so many a second; end it with the call, which says how many there were."""
+    with start(namespace, SEND, host, str(port), "0", str(rate)) as process:
+        try:
+            yield lambda: int(process.communicate(timeout=2 * PATIENCE)[0])
+        finally:
+            process.kill()
 
 
 class Listening:

@@ -21,30 +21,41 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs("ip")]
 
 # What runs in the namespace: sends `count` datagrams to each of two ports while it captures, and prints its account.
 CAPTURE = """
-import json, subprocess, sys, threading, time
+import json, subprocess, sys, threading
 from pysniff.capture.dumpcap import Dumpcap
 from pysniff.capture.live import Live
 from pysniff.packet import Block
-kind, far, bpf, count, buffer, slow, stop_early = json.loads(sys.argv[1])
+kind, far, bpf, count, buffer, stalls, stop_early, lossless = json.loads(sys.argv[1])
 source = (Live if kind == "live" else Dumpcap)(["v2"], bpf, buffer_size=buffer)
 send = ["ip", "netns", "exec", far, sys.executable, "-c",
-    "import socket, sys\\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\\n"
+    "import socket, sys\\nsocket.socket().connect_ex(('10.9.0.2', 1))\\n"  # so that its address is known
+    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\\n"
     "for n in range(int(sys.argv[1])):\\n  for port in (9, 10): s.sendto(b'%08d' % n + b'x' * 192, ('10.9.0.2', port))",
     str(count)]
 sender = subprocess.Popen(send)
-arrived = threading.Event()
-until = arrived.wait if stop_early else sender.wait
-threading.Thread(target=lambda: (until(), time.sleep(0.3), source.stop())).start()
+arrived, whole = threading.Event(), threading.Event()
+
+def stop():
+    arrived.wait()
+    if not stop_early:
+        sender.wait()
+        lossless and whole.wait(60)
+    source.stop()
+
+threading.Thread(target=stop).start()
 delivered, numbers, interfaces = 0, [], set()
 for item in source:
     if isinstance(item, Block):
         arrived.set()
-        time.sleep(slow)
+        if stalls:
+            sender.wait()
         for packet in item.packets():
             delivered += 1
             interfaces.add((packet.interface, packet.linktype))
             if packet.data[36:38] == b"\\0\\x09" and packet.data[12:14] == b"\\x08\\0":
                 numbers.append(int(packet.data[42:50]))
+        if delivered >= count:
+            whole.set()
 print(json.dumps([delivered, source.counts(), numbers == sorted(numbers), len(numbers), sorted(interfaces)]))
 source.close()
 sender.wait()
@@ -76,7 +87,7 @@ def namespaces() -> Iterator[tuple[str, str]]:
 
 def run(near: str, program: str, argument: str) -> str:
     command = ["ip", "netns", "exec", near, sys.executable, "-c", program, argument]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,20 +99,20 @@ def account(namespaces: tuple[str, str], kind: str, **options: object) -> Accoun
     import json
 
     near, far = namespaces
-    given = {"bpf": "udp port 9", "count": 20_000, "buffer": 0, "slow": 0.0, "stop_early": False} | options
+    given = {"bpf": "udp port 9", "count": 20_000, "buffer": 0, "stalls": False, "stop_early": False, "lossless": False} | options
     result: Account = json.loads(run(near, CAPTURE, json.dumps([kind, far, *given.values()])))
     return result
 
 
 def test_without_loss_every_packet_is_delivered_in_order(namespaces: tuple[str, str]) -> None:
-    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "live", count=5_000)
+    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "live", count=5_000, lossless=True)
     assert (delivered, received, dropped) == (5_000, 5_000, 0)
     assert (in_order, numbers, interfaces) == (True, 5_000, [["v2", 1]])
 
 
 @pytest.mark.parametrize("bpf", ["", "udp port 9"])
 def test_the_account_balances_to_the_packet_when_the_kernel_drops(namespaces: tuple[str, str], bpf: str) -> None:
-    delivered, (received, dropped, _), _, _, _ = account(namespaces, "live", bpf=bpf, buffer=2 << 20, slow=0.2)
+    delivered, (received, dropped, _), _, _, _ = account(namespaces, "live", bpf=bpf, buffer=2 << 20, stalls=True)
     assert dropped > 0
     assert received == delivered + dropped
 
@@ -114,7 +125,7 @@ def test_the_account_balances_when_stopped_under_load(namespaces: tuple[str, str
 
 @pytest.mark.needs("dumpcap")
 def test_dumpcap_serves_as_well(namespaces: tuple[str, str]) -> None:
-    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "dumpcap", count=5_000)
+    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "dumpcap", count=5_000, lossless=True)
     assert (delivered, received, dropped) == (5_000, 5_000, 0)
     assert (in_order, numbers, interfaces) == (True, 5_000, [["v2", 1]])
 
@@ -168,13 +179,20 @@ def test_a_quiet_interface_is_idle_and_stops_at_once() -> None:
 
 
 def test_what_came_before_stop_is_delivered_after_it() -> None:
-    with Live(["lo"], "udp port 9") as source, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.bind(("127.0.0.1", 0))
+        source = Live(["lo"], f"udp port {receiver.getsockname()[1]}")
         for _ in range(10):
-            sender.sendto(b"x", ("127.0.0.1", 9))
+            sender.sendto(b"x", receiver.getsockname())
+            assert receiver.recv(1) == b"x"  # it has passed the interface
         source.stop()
         delivered = sum(len(item) for item in source if not isinstance(item, Idle))
         # Loopback passes each packet twice, and it counts once.
         assert (delivered, source.counts()[:2]) == (10, (10, 0))
+        source.close()
 
 
 def test_a_wrong_filter_or_name_is_said_with_the_way_out() -> None:

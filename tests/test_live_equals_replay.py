@@ -294,17 +294,18 @@ def test_from_standard_input(name: str, expected: list[Record]) -> None:
 
 LIVE = textwrap.dedent(
     """
-    import json, socket, subprocess, sys, threading, time
+    import json, socket, sys, threading
     import pysniff
     from pysniff.capture.writer import Writer
     written, frames = sys.argv[1], [bytes.fromhex(line) for line in sys.stdin.read().split()]
-    sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sender, receiver = (socket.socket(socket.AF_PACKET, socket.SOCK_RAW) for _ in range(2))
     sender.bind(("v1", 0))
+    receiver.bind(("v2", 3))  # ETH_P_ALL; who came first is given packets last
     def send():
         for frame in frames:
             sender.send(frame)
-            time.sleep(0.0005)
-        time.sleep(0.5)
+            while receiver.recv(65536)[6:12] != frame[6:12]:
+                pass  # the kernel's own
         entries.stop()
     with Writer(written) as writer, pysniff.sniff("v2", bpf="ether src 02:00:00:00:00:01", write=writer) as entries:
         threading.Thread(target=send).start()

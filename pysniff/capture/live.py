@@ -284,17 +284,15 @@ class Live:
             return
         if self._places.comes_and_goes:
             self._due = self._looked + max(_OFTEN, _SHARE * (time.monotonic() - self._looked))
-        there = set()
-        for one in self._handles:
-            if one.state is State.LEAVING:
-                continue
-            if _key(one.target) in targets:
-                there.add(_key(one.target))
-            else:
-                self._leave(one)
+        there = {_key(one.target): one for one in self._handles if one.state is not State.LEAVING}
         self._refused = {key: again for key, again in self._refused.items() if key in targets}
         if opening:
             self._open_all([target for key, target in targets.items() if key not in there], strict)
+        # Last: where something cannot be opened, and that is an error, nothing was left for it.
+        for key, one in there.items():
+            if key not in targets:
+                self._leave(one)
+        self._missed -= {one.target.name for one in self._handles if one.state is not State.LEAVING}
         self._filtering.refresh(self._refilter)
 
     def _open_all(self, targets: Sequence[Target], strict: bool) -> None:
@@ -352,7 +350,6 @@ class Live:
             self._refuse(target, str(error))
             return False
         self._handles.add(handle, target)
-        self._missed.discard(target.name)
         return True
 
     def _refuse(self, target: Target, why: str) -> None:

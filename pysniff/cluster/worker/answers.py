@@ -16,7 +16,7 @@ from pysniff.errors import OptionError
 # Answered by a process of their own.
 DISSECTED = frozenset({"query", "entry", "packets", "services", "replay"})
 # Seconds that libpcap may take to compile a capture filter: a few milliseconds are usual, hostile ones take minutes.
-_COMPILING = 5.0
+_COMPILING = 20.0
 # Keys of a document; there are seven.
 _SETTINGS = 100
 

@@ -121,10 +121,10 @@ class Capturing(Noting):
         """
         async with self._configuring:
             reason = settings.problem()
-            if not reason and self._state == "capturing":
-                reason = await self._commands.tell(self._child, {"settings": settings.to_dict()})
-            elif not reason:
+            if not reason and self._state != "capturing":
                 reason = await asyncio.to_thread(_problem_of, settings.bpf)
+            if not reason and self._state == "capturing":  # a child may have begun meanwhile, with the old ones
+                reason = await self._commands.tell(self._child, {"settings": settings.to_dict()})
             if not reason:
                 self.settings = settings
             return reason
@@ -257,10 +257,11 @@ class Capturing(Noting):
                     self._ready.set_result(None)
 
     async def _catch_up(self) -> None:
-        """What was said while the child began."""
-        reason = await self._commands.tell(
-            self._child, {"settings": self.settings.to_dict(), "exclude": self._excluded}
-        )
+        """What was said while the child began; not while others are on their way, which these would undo."""
+        async with self._configuring:
+            reason = await self._commands.tell(
+                self._child, {"settings": self.settings.to_dict(), "exclude": self._excluded}
+            )
         if reason:
             self.note(f"the capture goes on with older settings: {reason}")
 
