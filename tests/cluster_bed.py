@@ -84,7 +84,7 @@ class Bed:
         """An IPv4 socket of that machine."""
         return self.within(place, lambda: socket.socket(socket.AF_INET, kind))
 
-    def connect(self, place: str, to: tuple[str, int], timeout: float = 10.0) -> socket.socket:
+    def connect(self, place: str, to: tuple[str, int], timeout: float = 60.0) -> socket.socket:
         with ExitStack() as stack:
             connection = stack.enter_context(self.new_socket(place))
             connection.settimeout(timeout)

@@ -43,7 +43,7 @@ async def following(cluster: Cluster, name: str, /, **question: object) -> Async
 async def connected(cluster: Cluster, nodes: int = 3) -> AsyncIterator[Talk]:
     """Once the hub has its workers."""
     async with cluster.talk() as talk:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 workers = (await talk.get("/api/workers"))["workers"]
                 if sum(one["state"] == "connected" for one in workers) >= nodes:

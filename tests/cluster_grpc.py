@@ -42,7 +42,7 @@ def call(address: str, count: int) -> None:
         for number in range(count):
             item = b"missing" if number % 5 == 4 else b"item %d" % number
             try:
-                add(b"\x0a" + bytes([len(item)]) + item, timeout=20)
+                add(b"\x0a" + bytes([len(item)]) + item, timeout=60)
             except grpc.RpcError as error:
                 assert error.code() is grpc.StatusCode.NOT_FOUND, error
 

@@ -27,7 +27,7 @@ ACCESS = Access(TOKEN)
 PACE = Pace(beat=0.2, silence=20, first=0.01, last=0.2, settled=0.05, resolve=0.05, probe=0.5, window=20, closing=0.2)
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
         while not condition():
@@ -169,7 +169,7 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster() -> AsyncIterator[Cluster]:
-    async with asyncio.timeout(60), AsyncExitStack() as stack:
+    async with asyncio.timeout(120), AsyncExitStack() as stack:
         yield Cluster(stack)
 
 

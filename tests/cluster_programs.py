@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 # Seconds after which something that should have happened never will; nothing waits so long that goes right.
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def until(happened: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
@@ -135,7 +135,7 @@ class Programs:
         below = program.children()
         os.kill(program.process.pid, signal.SIGTERM)
         try:
-            program.process.wait(5)
+            program.process.wait(20)
         except subprocess.TimeoutExpired:
             program.kill()
         for pid in below:  # what a killed one left behind

@@ -131,7 +131,7 @@ class Load:
     def stop(self) -> list[str]:
         """The calls that were answered."""
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(60)
         self._buyer.close()
         return self.sent
 
@@ -183,7 +183,7 @@ def dns_ask(bed: Bed, place: str, to: str, name: str, number: int = 1) -> bytes:
     labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     query = number.to_bytes(2, "big") + b"\x01\0\0\x01\0\0\0\0\0\0" + labels + b"\0\0\x01\0\x01"
     with bed.new_socket(place, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(10)
+        asking.settimeout(60)
         asking.sendto(query, (bed.address(to), DNS))
         return asking.recv(4096)
 

@@ -169,7 +169,7 @@ def recording(entries: Iterable[Entry]) -> Recording:
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
     async def bounded() -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await work()
 
     return asyncio.run(bounded())

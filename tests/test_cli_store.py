@@ -29,7 +29,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def pysniff(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
 
 
 def objects(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
@@ -177,7 +177,7 @@ def until(stream: IO[str], words: str) -> str:
 
 
 def call(server: HTTPServer, path: str) -> None:
-    with urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=60) as answer:
         assert answer.read() == b"ok"
 
 

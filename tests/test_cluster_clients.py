@@ -156,7 +156,7 @@ def test_a_hub_that_restarts_with_a_hundred_clients(cluster: Cluster, name: str)
         async with connected(cluster), AsyncExitStack() as stack:
             feeds = await open_all(stack)
             calls = load(cluster, "n1", name)
-            await asyncio.sleep(1)
+            await asyncio.to_thread(until, lambda: len(calls.sent) >= 50, "calls")
             sent = await asyncio.to_thread(calls.stop)
             await asyncio.gather(
                 *(feed.until(lambda feed: len(feed.entries) >= len(sent), f"{len(sent)} calls") for feed in feeds)

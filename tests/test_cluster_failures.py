@@ -6,6 +6,7 @@ Feeds go on and say so; what a store holds is shown, and shown once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -68,9 +69,8 @@ def test_a_worker_that_is_killed_and_comes_back(how: str, cluster: Cluster, name
             await feed.until(lambda feed: feed.heard("status", node="n1", state="back") or back(feed), "n1 to be back")
             mine = sum(entry["nodes"] == ["n1"] for entry in feed.entries)
             await feed.until(*at_least(mine + 50, "n1"))
-            for each in loads:
-                await asyncio.to_thread(each.stop)
-            await asyncio.sleep(1.0)  # the last packets are flushed
+            last = {(await asyncio.to_thread(each.stop))[-1] for each in loads}
+            await feed.until(lambda feed: last <= set(feed.calls), "the last calls")  # all others are flushed, too
             wanted = {entry.id for node in ("n1", "n2") for entry in cluster.held(node, filter_of(name))}
             await feed.until(lambda feed: wanted <= {entry["id"] for entry in feed.entries}, "what the stores hold")
             return feed
@@ -86,7 +86,7 @@ def is_there(pid: int) -> bool:
     """Whether a process runs; one that nobody has waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -152,7 +152,7 @@ def test_a_worker_of_another_version_is_refused_with_words_on_both_sides(cluster
         async with cluster.talk() as talk:
             async with talk.feed(filter_of(name)) as feed:
                 await feed.caught_up()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 found: Json = {"workers": []}
                 while not any(one["state"] == "refused" for one in found["workers"]):
                     await asyncio.sleep(0.1)
@@ -201,7 +201,7 @@ def test_a_node_whose_network_is_cut(seconds: int, cluster: Cluster, name: str) 
     """Its calls are shown late, those of others meanwhile, and each of them once."""
     hub = cluster.hub()
 
-    async def watched() -> tuple[Feed, Counter[str], int]:
+    async def watched() -> tuple[Feed, Counter[str]]:
         async with following(cluster, name) as feed:
             loads = [load(cluster, node, name, 0.02) for node in ("n1", "n2")]
             await feed.until(lambda feed: len(feed.entries) > 50, "calls")
@@ -210,15 +210,14 @@ def test_a_node_whose_network_is_cut(seconds: int, cluster: Cluster, name: str) 
                 reading = asyncio.create_task(feed.until(lambda _: False, "the cut to end", seconds))
                 await asyncio.wait([reading])
                 assert reading.exception() is not None
-                went_on = sum(entry["nodes"] == ["n2"] for entry in feed.entries) - others
+                await feed.until(*at_least(others + 20, "n2"))
                 assert sum(entry["nodes"] == ["n1"] for entry in feed.entries) - mine < 150
             sent = Counter(await asyncio.to_thread(stopped, loads))
             await feed.until(lambda feed: len(feed.entries) >= sum(sent.values()), f"{sum(sent.values())} calls")
-            return feed, sent, went_on
+            return feed, sent
 
-    feed, sent, went_on = asyncio.run(watched())
+    feed, sent = asyncio.run(watched())
     assert once(feed) == sent
-    assert went_on > 20
     hub.stop()
 
 
@@ -247,7 +246,15 @@ def test_a_connection_that_is_reset_goes_on_where_it_was(cluster: Cluster, name:
 
 def piece_of(worker: Program, what: str) -> int:
     """The process that a worker has for something."""
-    return next(pid for pid in worker.children() if what in Path(f"/proc/{pid}/cmdline").read_text())
+    return next(pid for pid in worker.children() if what in command_line(pid))
+
+
+def command_line(pid: int) -> str:
+    """"" of a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def test_a_capture_that_dies_is_begun_again_and_the_feed_goes_on(cluster: Cluster, name: str) -> None:
@@ -276,8 +283,9 @@ def test_a_dissecting_process_that_dies_is_said_and_nothing_is_missed(cluster: C
             calls = load(cluster, "n1", name)
             await feed.until(lambda feed: len(feed.entries) > 20, "calls")
             worker = cluster.workers["n1"]
-            for pid in [pid for pid in worker.children() if "dissecting" in Path(f"/proc/{pid}/cmdline").read_text()]:
-                os.kill(pid, signal.SIGKILL)
+            for pid in [pid for pid in worker.children() if "dissecting" in command_line(pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             await feed.until(lambda feed: feed.heard("status", node="n1", state="failed"), "the feed to say so")
             sent = Counter(await asyncio.to_thread(calls.stop))
             await feed.until(lambda feed: len(feed.entries) >= sum(sent.values()), f"{sum(sent.values())} calls")

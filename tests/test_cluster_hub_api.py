@@ -23,7 +23,7 @@ from pysniff.cluster.frames import Error
 from pysniff.cluster.hub.limits import DEFAULT, HubLimits
 from pysniff.cluster.hub.openapi import COMMON, document
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def talk(conversation: Callable[[Running], Awaitable[None]], *workers: FakeWorker) -> None:

@@ -15,7 +15,7 @@ from pysniff.cluster.hub.limits import DEFAULT
 from pysniff.cluster.hub.merge_patch import merge_patch
 from pysniff.cluster.precedence import precedence
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PATCH = {"Content-Type": "application/merge-patch+json"}
 
 

@@ -10,7 +10,7 @@ from hub_fakes import JSON, FakeLinks, FakeWorker
 from pysniff.cluster.frames import Error
 from pysniff.cluster.hub.own_traffic import MOST, OwnTraffic
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HUB = ("10.0.0.5", 8898)
 
 

@@ -31,10 +31,10 @@ from pysniff.cluster.pace import Pace
 from pysniff.cluster.worker_links import WorkerLinks
 from pysniff.errors import OptionError
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 TOKEN = "a-token-for-these-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-QUICK = Pace(beat=0.2, silence=2.0, first=0.05, last=0.2)
+QUICK = Pace(beat=0.2, silence=20, first=0.05, last=0.2)
 
 
 class Hub:

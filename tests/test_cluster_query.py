@@ -129,7 +129,7 @@ def shown(hub: Says, **change: Any) -> int:
     """The exit code; what is shown goes to standard output."""
 
     async def run() -> int:
-        async with hub.serving() as url, asyncio.timeout(30):
+        async with hub.serving() as url, asyncio.timeout(60):
             return await hub_query._run(question(url, **change))
 
     return asyncio.run(run())
@@ -310,7 +310,7 @@ def test_tls_is_that_of_the_authority_that_was_named_and_of_no_other(tmp_path: P
     tls = listening(*ca.issue("hub"))
 
     async def run(tls_ca: Path | None) -> int:
-        async with Says(LAST).serving(tls) as url, asyncio.timeout(30):
+        async with Says(LAST).serving(tls) as url, asyncio.timeout(60):
             return await hub_query._run(question(url, tls_ca=None if tls_ca is None else str(tls_ca)))
 
     assert asyncio.run(run(ca.certificate)) == 0

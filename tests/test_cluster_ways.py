@@ -26,7 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 async def connected(cluster: Cluster, *nodes: str, port: int = DOOR) -> None:
     """Wait until the hub has these workers, and no others."""
-    async with cluster.talk(port=port) as talk, asyncio.timeout(30):
+    async with cluster.talk(port=port) as talk, asyncio.timeout(60):
         while True:
             workers = (await talk.get("/api/workers"))["workers"]
             if sorted(one["node"] for one in workers if one["state"] == "connected") == sorted(nodes):
@@ -91,7 +91,7 @@ def test_two_hubs_beside_each_other(cluster: Cluster) -> None:
         async with cluster.talk() as first, cluster.talk(port=OTHER) as second:
             status, said = await first.send("PATCH", "/api/config", {"bpf": "not tcp port 4711"})
             assert status == 200, said
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (found := await second.get("/api/config"))["config"].get("bpf") != "not tcp port 4711":
                     await asyncio.sleep(0.2)
             status, said = await second.send("PATCH", "/api/config", {"bpf": ""})

@@ -154,7 +154,7 @@ def test_watch_shows_a_failing_call_while_it_sniffs() -> None:
             line = first_line_while_calling(watch, f"http://127.0.0.1:{port}/till")
         finally:
             watch.kill()
-            _, errors = watch.communicate(timeout=20)
+            _, errors = watch.communicate(timeout=60)
             server.shutdown()
     assert line.split()[1:] == ["127.0.0.1", "GET", "/till", "503"], errors
 
@@ -172,5 +172,5 @@ def first_line_while_calling(watch: subprocess.Popen[str], url: str) -> str:
         if not reader.is_alive():
             break
     watch.kill()
-    reader.join(timeout=20)
+    reader.join(timeout=60)
     return lines[0]

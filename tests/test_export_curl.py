@@ -139,7 +139,7 @@ def repeated(shell: str, request: bytes, server: Server, folder: Path) -> Heard:
     """What arrives when the call is made again."""
     text = script(folder, asked(request, server.port))
     run(shell, text, folder)
-    heard = server.heard.get(timeout=10)
+    heard = server.heard.get(timeout=60)
     assert server.heard.empty()
     return heard
 
@@ -232,7 +232,7 @@ def test_any_call_arrives_as_it_was(
     if entry.protocol == "http":
         folder = tmp_path_factory.getbasetemp()
         run("sh", script(folder, [entry]), folder)
-        heard = server.heard.get(timeout=10)
+        heard = server.heard.get(timeout=60)
         assert (heard.start, dict(heard.fields)[b"x-a"], heard.body) == (b"POST %s HTTP/1.1" % path, value, body)
 
 
@@ -253,7 +253,7 @@ def test_http2_is_spoken_again(tmp_path: Path) -> None:
         wire = Watched(server="127.0.0.1", dport=listener.getsockname()[1])
         text = script(tmp_path, wire.client(wire_bytes).server(frame(4, 0, 0)).close().entries)
         run("sh", text, tmp_path)
-        fields, body = heard.result(timeout=10)
+        fields, body = heard.result(timeout=60)
     assert "--http2-prior-knowledge" in text
     assert sorted(field for field in fields if field[0] != "content-length") == sorted(head)
     assert body == b"te\0as"

@@ -282,10 +282,8 @@ def test_whether_the_family_ran_is_known() -> None:
                 one.stdin.write("\n")
                 one.stdin.flush()
                 ran = int(one.stdout.readline().split()[0])
-                idle = ran + SECOND // 5
-                until(lambda idle=idle: time.time_ns() > idle + SECOND // 10)  # type: ignore[misc]
+                until(lambda: looking.was_idle(time.time_ns() - SECOND // 5))
                 assert not looking.was_idle(ran)
-                assert looking.was_idle(idle)
             one.stdin.close()
 
 
@@ -328,7 +326,7 @@ def test_the_kernel_says_which_connections_are_of_the_group(
     with group.joined():
         inside = subprocess.Popen([sys.executable, "-c", connect], stdout=subprocess.PIPE, text=True)
     outside = subprocess.run([sys.executable, "-c", connect], capture_output=True, text=True, check=True)
-    said, _ = inside.communicate(timeout=20)
+    said, _ = inside.communicate(timeout=60)
     for _ in range(2):
         server.accept()[0].close()
     ours, theirs = (key_of(("127.0.0.1", int(port_)), ("127.0.0.1", port)) for port_ in (said, outside.stdout))
@@ -346,7 +344,7 @@ for family, address in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
 """
     with group.joined():
         done = subprocess.Popen([sys.executable, "-c", send], stdout=subprocess.PIPE, text=True)
-    six, four = map(int, done.communicate(timeout=20)[0].split())
+    six, four = map(int, done.communicate(timeout=60)[0].split())
     assert group.owner(UDP, key_of(("::1", six), ("::1", 9))) is Owner.OURS
     assert group.owner(UDP, key_of(("127.0.0.1", 9), ("127.0.0.1", four))) is Owner.OURS
 

@@ -18,7 +18,7 @@ from pysniff.tracer import watch
 from pysniff.tracer.hook import Mapped
 from pysniff.tracer.watch import Looks, MappingWatch, Watch
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 # Maps its first argument to execute as often as the second says.
 MAPPING = """

@@ -215,7 +215,7 @@ class Slow(Recording):
     go = Event()
 
     def add(self, block: Block) -> None:
-        self.go.wait(30)
+        self.go.wait(60)
         super().add(block)
 
 

@@ -158,7 +158,7 @@ class Background:
         self.found.put(None)
 
     def next(self) -> Entry | None:
-        return self.found.get(timeout=30)
+        return self.found.get(timeout=60)
 
 
 def test_later_calls_of_a_kept_alive_connection_reach_an_open_query(tmp_path: Path) -> None:

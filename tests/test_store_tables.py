@@ -175,7 +175,7 @@ def test_it_ends_with_the_one_that_records(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(b"..")
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def stored(directory: Path) -> None:

@@ -50,9 +50,9 @@ def call(address: str, certificate: str) -> None:
         add: Callable[..., bytes] = channel.unary_unary(UNARY)
         watch: Callable[..., Iterator[bytes]] = channel.stream_stream(STREAMING)
         for item in (b"\x0a\x03one", b"\x0a\x03two"):
-            assert add(item, timeout=20) == b"\x0a\x02ok"
+            assert add(item, timeout=60) == b"\x0a\x02ok"
         said = [b"\x0a\x01" + bytes([65 + number]) for number in range(MESSAGES)]
-        assert list(watch(iter(said), timeout=20)) == said
+        assert list(watch(iter(said), timeout=60)) == said
 
 
 if __name__ == "__main__":

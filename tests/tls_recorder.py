@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 # A choking machine takes its time.
-PATIENCE = 40.0
+PATIENCE = 60.0
 FIRST_PORT = 20_000
 # Ports of one case: its server's, and others that it may need.
 PORTS = 4

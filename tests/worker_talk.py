@@ -90,7 +90,7 @@ def alive(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # reading fails with ESRCH where it goes meanwhile
         return False
 
 
