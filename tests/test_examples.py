@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -147,11 +148,11 @@ def test_watch_shows_a_failing_call_while_it_sniffs() -> None:
     with HTTPServer(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
-        command = [sys.executable, str(EXAMPLES / "watch.py"), "lo", f"tcp port {port}", "60"]
+        command = [sys.executable, str(EXAMPLES / "watch.py"), "lo", f"tcp port {port}", "120"]
         watch = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=ENVIRONMENT)
         try:
             assert watch.stdout is not None
-            line = first_line_while_calling(watch, f"http://127.0.0.1:{port}/till")
+            line = line_while_calling(watch, f"http://127.0.0.1:{port}/till")
         finally:
             watch.kill()
             _, errors = watch.communicate(timeout=60)
@@ -159,18 +160,26 @@ def test_watch_shows_a_failing_call_while_it_sniffs() -> None:
     assert line.split()[1:] == ["127.0.0.1", "GET", "/till", "503"], errors
 
 
-def first_line_while_calling(watch: subprocess.Popen[str], url: str) -> str:
-    """Call again and again, since nobody tells when the capture has begun, until a line comes out."""
-    assert watch.stdout is not None
+def line_while_calling(watch: subprocess.Popen[str], url: str) -> str:
+    """Call again and again, since nobody tells when the capture has begun, until a line of a call comes out.
+
+    Of the first one it may have seen the answer only.
+    """
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.append(watch.stdout.readline() if watch.stdout else ""))
+
+    def read() -> None:
+        assert watch.stdout is not None
+        while (line := watch.stdout.readline()) and " GET " not in line:
+            pass
+        lines.append(line)
+
+    reader = threading.Thread(target=read)
     reader.start()
-    for _ in range(150):
+    end = time.monotonic() + 120
+    while reader.is_alive() and time.monotonic() < end:
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(url, timeout=5)
+            urllib.request.urlopen(url, timeout=60)
         reader.join(timeout=0.2)
-        if not reader.is_alive():
-            break
     watch.kill()
-    reader.join(timeout=60)
+    reader.join()
     return lines[0]

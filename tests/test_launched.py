@@ -351,7 +351,7 @@ for family, address in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
 
 def test_what_goes_on_is_taken_out_of_the_group_at_its_end(group: ControlGroup) -> None:
     with group.joined():
-        sleeping = subprocess.Popen(["sleep", "60"])
+        sleeping = subprocess.Popen(["sleep", "600"])
     try:
         group.close()
         assert not Path(group.path).exists()
@@ -380,7 +380,7 @@ def test_the_folder_of_secrets_is_private_and_goes(tmp_path: Path) -> None:
 def test_the_folder_of_secrets_goes_when_we_are_killed() -> None:
     program = (
         "from pysniff.launched.key_folder import KeyFolder; import time; print(KeyFolder().path, flush=True)\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -408,6 +408,6 @@ def test_what_cannot_be_started_has_the_exit_code_of_shells(tmp_path: Path) -> N
 def test_a_signal_that_comes_before_the_command_reaches_it() -> None:
     with PassingOn() as signals:
         signal.raise_signal(signal.SIGTERM)
-        command = Command(["sleep", "60"], os.environ)
+        command = Command(["sleep", "600"], os.environ)
         signals.to(command)
         assert command.wait() == 128 + signal.SIGTERM

@@ -37,7 +37,7 @@ if forks:
     if not child:
         for one in own:
             one.close()
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
 print("ready", child, flush=True)
 while True:

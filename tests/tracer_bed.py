@@ -156,8 +156,9 @@ class Bed:
 
     @property
     def worker(self) -> int:
-        """The process of nginx that serves."""
+        """The process of nginx that serves, which begins when others can connect already."""
         children = Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children")
+        until(children.read_text, "nginx has begun another process")
         return int(children.read_text().split()[0])
 
     def key_log(self) -> Path:

@@ -139,8 +139,7 @@ class PlainSource:
         with self._lock:
             if self._closed:
                 return []
-            boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            offset = time.time_ns() - boot
+            boot, offset = _clocks()
             records = [one for one in map(read_record, self._maps.ring.take(_TAKEN)) if one is not None]
             if self._everywhere is not None and any(record.ends is None for record in records):
                 self._everywhere.wake()
@@ -255,6 +254,17 @@ class PlainSource:
             connections=self._earlier.connections if self._earlier else 0,
             problems=tuple(problems),
         )
+
+
+def _clocks() -> tuple[int, int]:
+    """Time since boot, and what is to be added for that of packets, ns."""
+    # This thread may lose its processor between two readings: those that are closest together are right.
+    readings = []
+    for _ in range(5):
+        before, now = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()
+        after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        readings.append((after - before, now - (before + after) // 2))
+    return after, min(readings)[1]
 
 
 def _refusal(error: OSError) -> CaptureError | PrivilegeError:
