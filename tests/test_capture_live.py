@@ -99,13 +99,22 @@ def account(namespaces: tuple[str, str], kind: str, **options: object) -> Accoun
     import json
 
     near, far = namespaces
-    given = {"bpf": "udp port 9", "count": 20_000, "buffer": 0, "stalls": False, "stop_early": False, "lossless": False} | options
+    given = {
+        "bpf": "udp port 9",
+        "count": 20_000,
+        "buffer": 0,
+        "stalls": False,
+        "stop_early": False,
+        "lossless": False,
+    } | options
     result: Account = json.loads(run(near, CAPTURE, json.dumps([kind, far, *given.values()])))
     return result
 
 
 def test_without_loss_every_packet_is_delivered_in_order(namespaces: tuple[str, str]) -> None:
-    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "live", count=5_000, lossless=True)
+    delivered, (received, dropped, _), in_order, numbers, interfaces = account(
+        namespaces, "live", count=5_000, lossless=True
+    )
     assert (delivered, received, dropped) == (5_000, 5_000, 0)
     assert (in_order, numbers, interfaces) == (True, 5_000, [["v2", 1]])
 
@@ -125,7 +134,9 @@ def test_the_account_balances_when_stopped_under_load(namespaces: tuple[str, str
 
 @pytest.mark.needs("dumpcap")
 def test_dumpcap_serves_as_well(namespaces: tuple[str, str]) -> None:
-    delivered, (received, dropped, _), in_order, numbers, interfaces = account(namespaces, "dumpcap", count=5_000, lossless=True)
+    delivered, (received, dropped, _), in_order, numbers, interfaces = account(
+        namespaces, "dumpcap", count=5_000, lossless=True
+    )
     assert (delivered, received, dropped) == (5_000, 5_000, 0)
     assert (in_order, numbers, interfaces) == (True, 5_000, [["v2", 1]])
 

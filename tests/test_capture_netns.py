@@ -93,7 +93,12 @@ for name in (sys.argv[1], "all"):
 
 def test_without_privilege_the_hint_says_the_way_out(pair: tuple[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", UNPRIVILEGED, pair[0]], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+        [sys.executable, "-c", UNPRIVILEGED, pair[0]],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        check=False,
     )
     assert done.stdout.splitlines() == ["PrivilegeError 5 True"] * 2, done.stderr
 
@@ -114,7 +119,9 @@ def test_all_follows_namespaces_that_come_and_go() -> None:
         until(lambda: identity not in open_files())
         # One without a name is found by its process.
         unnamed = [sys.executable, "-c", "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"]
-        with subprocess.Popen(["unshare", "-n", *unnamed], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            ["unshare", "-n", *unnamed], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 assert process.stdout is not None
                 number = process.stdout.readline().strip()

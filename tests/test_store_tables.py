@@ -155,7 +155,8 @@ def test_one_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest
     assert len([*tmp_path.glob("*.tables")]) > 3
 
 
-def test_it_is_not_started_again_at_once(tmp_path: Path) -> None:
+def test_it_is_not_started_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_AGAIN", 3600.0)
     recording = Recording(tmp_path, LIMIT, segment_size=48 * KIB)
     for block in BLOCKS:
         recording.add(block)

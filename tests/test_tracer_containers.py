@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tracer_bed import CLIENTS, PATIENCE, PYTHON_CLIENT, Bed, are_all, finish, logged, own_library, seen, until
 
-from pysniff.tracer.kernel_secrets import KernelSecrets
+from pysniff.tracer.kernel_secrets import KernelSecrets, TracedProcess
 from pysniff.tracer.limits import Limits
 
 pytestmark = [
@@ -59,12 +59,16 @@ def test_a_container_with_files_of_its_own_is_probed_from_outside(bed: Bed, tmp_
         )
         assert started.stdout is not None
         assert "ready" in started.stdout.readline()
-        until(lambda: [one for one in kernel.report().processes if one.path.startswith(str(mounted))], "it is probed")
+
+        def of_it() -> list[TracedProcess]:
+            return [one for one in kernel.report().processes if one.path.startswith(str(mounted))]
+
+        until(lambda: any(one.attached for one in of_it()), "it is probed")
         finish(started)
         expected = logged(keys)
         assert are_all(expected, "TLSv1_3")
         assert seen(kernel, expected) == expected
-        (told,) = (one for one in kernel.report().processes if one.path.startswith(str(mounted)))
+        (told,) = of_it()
         assert (told.comm, told.attached, told.keys) == (Path(sys.executable).name, True, len(expected))
 
 

@@ -144,7 +144,7 @@ def record(modules: Iterable[str], names: Iterable[str], folder: Path) -> Record
     """Play cases, of which each module has some by name in CASES: those named, or all. All is left in `folder`."""
     folder.mkdir(exist_ok=True)
     me = [sys.executable, str(Path(__file__).resolve()), ",".join(modules), str(folder), *names]
-    done = subprocess.run([*ISOLATED, *me], capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+    done = subprocess.run([*ISOLATED, *me], capture_output=True, text=True, timeout=10 * PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads((folder / "told.json").read_text())
     talked = {
