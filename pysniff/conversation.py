@@ -30,7 +30,7 @@ from pysniff.halves import Half
 from pysniff.inside import HalfWithin, Layer, flow_within
 from pysniff.ledger import count
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
-from pysniff.ongoing import Ongoing, exchanges
+from pysniff.ongoing import Exchange, Ongoing, exchanges
 from pysniff.pairing import Pairs
 from pysniff.unrecognised import Transfer, Unrecognised
 
@@ -601,19 +601,37 @@ class Conversation:
 
     # Exchanges that stay open
 
-    def _due(self, now: int) -> None:
-        """Show what has been open for long enough and has moved on since it was shown."""
-        unknown, detection = self._unknown, self._detection
-        if detection is not None and (seen := detection.seen_of_nobody()) is not None:
-            unknown = Unrecognised(self._core, self.flow, seen, self._base)
+    def show_open(self, now: int) -> None:
+        """Show all that is open, as it stands; what was shown and has not moved on stays as it is."""
+        unknown = self._unknown_so_far()
         if unknown is not None:
             unknown.show(self.halves, "open", self._faults)
+        else:
+            self._ongoing.show(self._exchanges(), now, every=True)
+        if self._layer is not None:
+            self._layer.conversation.show_open(now)
+
+    def _due(self, now: int) -> None:
+        """Show what has been open for long enough and has moved on since it was shown."""
+        unknown = self._unknown_so_far()
+        if unknown is not None:
+            unknown.show(self.halves, "open", self._faults, left_out=False)
             self._alarm = -1  # once is enough
             return
-        every = begun(self._dissector, self._core.ledger)
-        for message in every:
-            message.position = self._placed(message.side, message.position)
-        again = self._ongoing.show(exchanges(self.pairs.waiting(), every), now)
+        again = self._ongoing.show(self._exchanges(), now)
         if again is None:
             again = now + self._core.limits.open_after
         self._alarm = self._core.deadlines.add(again, self._due)
+
+    def _unknown_so_far(self) -> Unrecognised | None:
+        """What it is where nobody recognises it, also if something known may follow."""
+        if self._detection is not None and (seen := self._detection.seen_of_nobody()) is not None:
+            return Unrecognised(self._core, self.flow, seen, self._base)
+        return self._unknown
+
+    def _exchanges(self) -> Iterator[Exchange]:
+        """Those that are open."""
+        every = begun(self._dissector, self._core.ledger)
+        for message in every:
+            message.position = self._placed(message.side, message.position)
+        return exchanges(self.pairs.waiting(), every)

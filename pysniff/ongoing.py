@@ -41,8 +41,11 @@ class Ongoing:
         self._flow = flow
         self._shown: dict[str, int] = {}
 
-    def show(self, found: Iterable[Exchange], now: int) -> int | None:
-        """Make entries of what has been open for long enough and has moved on; when to look again."""
+    def show(self, found: Iterable[Exchange], now: int, *, every: bool = False) -> int | None:
+        """Make entries of what has been open for long enough and has moved on; when to look again.
+
+        `every`: of what has not been open for long, too.
+        """
         wait = self._core.limits.open_after
         before, self._shown = self._shown, {}  # what has ended is forgotten
         again: int | None = None
@@ -50,7 +53,7 @@ class Ongoing:
             message = request or response
             assert message is not None
             due = message.first + wait
-            if due <= now:
+            if every or due <= now:
                 due = now + wait
                 if len(self._shown) < _MOST:
                     self._show(message, request, response, before)

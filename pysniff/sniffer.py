@@ -145,6 +145,13 @@ class Sniffer:
             self._ask_again()
         return self._taken()
 
+    def ongoing(self) -> list[Entry]:
+        """Every exchange that is open, as it stands, however short its time: for who stops here and the capture does
+        not. What was given as open and has not moved on since is left out; feeding may go on."""
+        for conversation in (*self._tcp.open(), *self._udp.open(), *self._overheard.open()):
+            conversation.show_open(self._now)
+        return self._taken()
+
     def close(self) -> list[Entry]:
         """The capture is over; everything still open becomes an entry."""
         self._tcp.close(self._now)

@@ -83,14 +83,17 @@ class Unrecognised:
         self._core.ledger.unrecognised_bytes += size
         self._seen[side].add(1, size, at, at)
 
-    def show(self, halves: Sequence[Counted], state: str, faults: tuple[Fault, ...]) -> None:
-        """Make it an entry, with what the halves counted since."""
+    def show(self, halves: Sequence[Counted], state: str, faults: tuple[Fault, ...], *, left_out: bool = True) -> None:
+        """Make it an entry, with what the halves counted since.
+
+        `left_out`: with what was not kept: it is told ahead of its time, so not while more is to come.
+        """
         parts = []
         for seen, half in zip(self._seen, halves, strict=True):
             part = seen.copy(())
             part.add(half.packets, half.bytes, half.first, half.last)
             part.position = half.place(part.position)
-            for absent in self._absent(seen.side) if state == "closed" else ():
+            for absent in self._absent(seen.side) if left_out else ():
                 part.add(absent.packets, absent.bytes, absent.last, max(absent.last, part.last))
             parts.append(part if part.packets else None)
         request, response = parts

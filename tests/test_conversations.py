@@ -70,6 +70,47 @@ def test_only_the_answer_to_the_syn_was_seen() -> None:
     assert [(ends(entry), entry.status) for entry in wire.entries] == [((51000, 80), "200")]
 
 
+# What is open, as it stands
+
+
+def test_what_is_open_is_told_when_somebody_asks_and_its_end_later() -> None:
+    wire = Watched().client(get("/1") + get("/2")).server(ok("one")).server(OK[:-1])
+    assert [(entry.summary, entry.state) for entry in wire.seen] == [("GET /1", "closed")]
+    (entry,) = wire.sniffer.ongoing()
+    assert (entry.summary, entry.state, entry.status, entry.response.body.text) == ("GET /2", "open", "200", "o")
+    assert (entry.faults, wire.ledger.imbalances()) == ((), [])
+    assert wire.sniffer.ongoing() == []  # it has not moved on
+    wire.server(b"k").bye().close()
+    assert [(one.id == entry.id, one.state, one.faults) for one in wire.seen[1:]] == [(True, "closed", ())]
+
+
+def test_asking_for_what_is_open_changes_nothing_else() -> None:
+    """Neither what is told after ten seconds nor what ends."""
+
+    def told(*, ask: bool) -> list[dict[str, Any]]:
+        wire = Watched()
+        for step in (wire.client, wire.server):
+            for byte in get("/slow") if step == wire.client else ok("so gut"):
+                step(bytes([byte]))
+                if ask:
+                    wire.sniffer.ongoing()
+            wire.wait(11)
+        wire.client(NOISE).bye().close()
+        return [entry.to_dict() for entry in wire.seen if entry.state == "closed"]
+
+    assert told(ask=True) == told(ask=False)
+
+
+def test_what_nobody_recognises_is_told_as_far_as_it_has_come() -> None:
+    wire = Watched().client(NOISE).server(NOISE)
+    for times in (1, 2):
+        (entry,) = wire.sniffer.ongoing()
+        assert (entry.state, entry.request.bytes, entry.response.bytes) == ("open", times * len(NOISE), len(NOISE))
+        wire.client(NOISE)
+    wire.bye()
+    assert [(one.id, one.state) for one in wire.seen] == [(entry.id, "closed")]
+
+
 # Nobody knows it
 
 

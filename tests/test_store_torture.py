@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -265,6 +266,14 @@ def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
     other = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert other.returncode != 0 and f"process {os.getpid()} records into it already" in other.stderr
     writer.close()
+    Recording(tmp_path / "store", 1_000_000).close()
+
+
+def test_who_asks_whether_anybody_records_keeps_nobody_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(tmp_path / "store", some(1, 10))
+    asking = os.open(tmp_path / "store" / "lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr("pysniff.store.directory.sleep", lambda _: os.close(asking))  # it does not ask for long
     Recording(tmp_path / "store", 1_000_000).close()
 
 

@@ -10,11 +10,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 from pysniff.errors import FileError, PysniffError, WriteError
 
 _NAME = re.compile(r"(\d{8,18})\.pcapng")
 PAGE = 4096  # what a disk gives away
+# How often the lock is tried, and seconds between.
+_TRIES, _PAUSE = 10, 0.01
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,20 +99,29 @@ class Lock:
     def __init__(self, directory: Path) -> None:
         path = directory / "lock"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._taken():
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise WriteError(
                 f"{directory}: process {holder or 'unknown'} records into it already",
                 hint="give another directory, or ask it with pysniff query",
-            ) from None
+            )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         os.close(self._fd)
+
+    def _taken(self) -> bool:
+        """Who asks whether anybody records holds it for microseconds: that is waited for."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                sleep(_PAUSE)
+            else:
+                return True
+        return False
 
 
 def create(directory: Path) -> None:

@@ -61,8 +61,8 @@ def find_stream(directory: Path, id: str) -> Iterator[Packet]:
     if chapters and not any(chapter.has_shared() for chapter in Catalogue(directory).chapters()):
         return whole
     with _entries(directory, stream, DEFAULT) as query:  # what came in fragments has no row in the index
-        calls = [Carried.of(entry) for entry in query if entry.state == "closed"]
-    found = dict.fromkeys([*whole, *(packet for packet, _ in carriers(directory, calls))])
+        calls = {entry.id: Carried.of(entry) for entry in query}
+    found = dict.fromkeys([*whole, *(packet for packet, _ in carriers(directory, calls.values()))])
     if not found:
         raise NotFoundError(f"{id}: no such connection in {directory}", hint=_GONE)
     return iter(sorted(found, key=lambda packet: packet.time_ns))

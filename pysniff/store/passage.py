@@ -61,8 +61,13 @@ class Passage:
         return self._sniffer.advance(time_ns)
 
     def close(self) -> list[Entry]:
-        """Everything that is open becomes an entry."""
+        """There is no more: everything that is open ends here."""
         return self._sniffer.advance(self.time) + self._sniffer.close()
+
+    def leave(self, time_ns: int) -> list[Entry]:
+        """There will be more: everything that is open is told as it stands, at this time or that of the newest
+        packet."""
+        return self._sniffer.advance(max(self.time, time_ns)) + self._sniffer.ongoing()
 
     def read(self, chapter: Chapter) -> Iterator[list[Entry]]:
         """Entries as the packets of a segment complete them, lists that may be empty."""

@@ -70,6 +70,7 @@ class Query:
         self._left = question.limit
         self._noted: dict[SegmentFiles, Naming | None] = {}
         self._caught_up = False
+        self._recorded = False  # as of the last look at the segments
         self._back_to = 0  # so far back everything was told, newest first
         self._source = ""
         self._clock = PacketClock()
@@ -182,6 +183,8 @@ class Query:
     def _forwards(self, bounds: Plan, *, follow: bool = False) -> Iterator[list[Entry]]:
         """What is within the bounds, in one pass."""
         passage, question = self._passage(), self._question
+        self._recorded = self._catalogue.is_recorded()  # before the segments are looked at: then nothing is missing
+        looked = self._now() if self._recorded else 0
         for chapter in self._chapters(bounds):
             self._without_keys.add(chapter)
             yield from self._read(passage, chapter, bounds)
@@ -192,7 +195,8 @@ class Query:
             self.notices.append(notice)
         if follow and not self._stopped.is_set():
             yield from self._follow(passage, bounds)
-        yield self._matching(passage.close(), bounds)
+        if not self._stopped.is_set():
+            yield self._matching(passage.leave(looked) if self._recorded else passage.close(), bounds)
 
     def _read(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
         self._stored.reach(chapter.files.number)
@@ -297,12 +301,14 @@ class Query:
     def _follow(self, passage: Passage, bounds: Plan) -> Iterator[list[Entry]]:
         """What comes from now on: without a hole and without a duplicate, for the Sniffer goes on."""
         clock = self._clock
-        if self._source != "file" and self._catalogue.is_recorded():
-            clock.saw(time_ns() - SECOND)  # where nothing comes, time passes all the same
+        if self._recorded and (now := self._now()):
+            clock.saw(now)
         self._caught_up = True
         yield []
         while not self._stopped.is_set() and not self._over(passage, bounds):
             last = self._finishing.is_set()
+            if last:
+                self._recorded = self._catalogue.is_recorded()
             moved = False
             for chapter in self._catalogue.news(passage.last, passage.position):
                 moved = True
@@ -315,6 +321,11 @@ class Query:
                 return
             self._stopped.wait(POLL)
             yield self._matching(passage.advance(clock.now()), bounds)
+
+    def _now(self) -> int:
+        """What time it is in the packets of a store that is recorded, 0 for nobody knows: where nothing comes, time
+        passes all the same."""
+        return time_ns() - SECOND if self._source != "file" else 0
 
     def _forget(self, passage: Passage) -> None:
         """What is known of segments that are gone."""
