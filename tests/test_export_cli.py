@@ -19,6 +19,7 @@ from pysniff.cli.output import Silent
 from pysniff.entry import Entry
 from pysniff.errors import WriteError
 from pysniff.export import Exporter
+from pysniff.export.curl import Curl
 from pysniff.export.har import Har
 
 SHOP = str(Path(__file__).parent.parent / "examples" / "shop.pcap")
@@ -140,12 +141,36 @@ def test_a_call_that_was_open_is_exported_once_when_it_has_ended(tmp_path: Path)
     wire = Watched().client(b"GET / HTTP/1.1\r\n\r\n").wait(11)
     assert [entry.state for entry in wire.seen] == ["open"]
     sink = exports(tmp_path, wire.seen)
-    assert [*sink.notes()] == ["1 entry is in no export: still open"]
     wire.server(b"HTTP/1.1 204 No Content\r\n\r\n")
     sink.show(wire.seen[1:])
     sink.close()
     assert [*sink.notes()] == []
     assert (tmp_path / "names").read_text() == "http\n"
+
+
+def test_a_call_that_is_open_at_the_end_is_exported_as_it_stands(tmp_path: Path) -> None:
+    wire = Watched().client(b"GET / HTTP/1.1\r\n\r\n").wait(11)
+    wire.server(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nso far, ").wait(11)
+    assert [(entry.state, entry.status) for entry in wire.seen] == [("open", ""), ("open", "200")]
+    har, curl = tmp_path / "har", tmp_path / "curl"
+    sink = exports(tmp_path, wire.seen, Har(str(har)), Curl(str(curl)))
+    sink.close()
+    assert [*sink.notes()] == []
+    assert (tmp_path / "names").read_text() == "http\n"
+    (record,) = json.loads(har.read_text())["log"]["entries"]
+    assert (record["response"]["status"], record["response"]["content"]["text"]) == (200, "so far, ")
+    assert record["comment"] == "it had not ended"
+    assert curl.read_text().splitlines()[1] == "# it had not ended"
+
+
+def test_open_calls_that_nobody_can_remember_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pysniff.cli.export._OPEN_BYTES", 20)
+    wire = Watched().client(b"GET / HTTP/1.1\r\n\r\n").wait(11)
+    other = Watched(sport=2).client(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").wait(11)
+    sink = exports(tmp_path, wire.seen + other.seen)
+    sink.close()
+    assert (tmp_path / "names").read_text() == "http\n"
+    assert [*sink.notes()] == ["1 entry is in no export: still open, and too much to remember"]
 
 
 def test_an_exporters_bug_costs_its_entry(tmp_path: Path) -> None:

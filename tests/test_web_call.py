@@ -110,18 +110,27 @@ def test_json_is_a_tree_that_opens_closes_and_can_be_looked_through(web: WebBed,
     expect(pane.get_by_role("region", name="the body of the response")).to_contain_text("7b 22 74 65 61 73")
 
 
-def test_a_call_that_goes_on_is_shown_anew_when_it_ends(web: WebBed, page: Page) -> None:
-    page.goto(web.url)
-    expect(page.get_by_text("/catalogue").first).to_be_visible()  # what is live is asked for before what was
+def test_a_call_that_goes_on_says_so_until_it_ends_and_is_shown_anew_then(web: WebBed, page: Page) -> None:
     with web.bed.listen("n1b", 7_999) as listener, web.bed.connect("n1a", (web.bed.address("n1b"), 7_999)) as client:
         server, _ = listener.accept()
         with server:
             client.sendall(b"GET /one/held HTTP/1.1\r\nHost: held.test\r\n\r\n")
             server.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nso far, ")
-            answer = half(opened(web, page, 'path == "/one/held"'), "Response")
+            pane = opened(web, page, 'path == "/one/held"')
+            head, answer = pane.locator("header"), half(pane, "Response")
+            row = page.locator(".feed-drawn [role=row]", has_text="/one/held")
+            expect(row.locator(".of-status")).to_have_text("200…")
+            expect(row.locator(".of-latency")).to_have_text("…")
+            expect(head).to_contain_text("open")
+            expect(head).not_to_contain_text("ends too early")
             expect(answer).to_contain_text("so far,")
+            shot(page, "call-open")
             server.sendall(b"so gut")
             expect(answer).to_contain_text("so far, so gut")
+            expect(row.locator(".of-status")).to_have_text("200")
+            expect(row.locator(".of-latency")).not_to_have_text("…")
+            expect(head).not_to_contain_text("open")
+            expect(row).to_have_count(1)
 
 
 def test_what_the_feed_tells_while_a_call_is_on_its_way_is_not_lost(web: WebBed, page: Page) -> None:

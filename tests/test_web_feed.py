@@ -10,7 +10,6 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from browser import PHONE, NewPage, Pages, shot
-from cluster_programs import until
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -404,14 +403,14 @@ def test_a_phone_has_two_lines_a_call_and_nothing_beside_the_window(web: WebBed,
 # What is open
 
 
-def test_what_history_took_for_unanswered_is_answered_when_it_is(web: WebBed, page: Page) -> None:
+def test_what_history_tells_as_open_is_answered_when_it_is(web: WebBed, page: Page) -> None:
     held = Held(web, 9_200, "/held")
-    until(lambda: web.hub.entries('path == "/held"', newest_first=True), "the call to be held")
+    web.hub.wait_calls('path == "/held"')
     opened(page, web, 'path == "/held"')
     status = row(page, "/held").locator(".of-status")
-    expect(status).to_have_text("\N{EN DASH}")
+    expect(status).to_have_text("…")
     status.hover()
-    expect(status).to_have_attribute("title", "no answer was seen")
+    expect(status).to_have_attribute("title", "still open")
     held.answer()
     expect(status).to_have_text(re.compile(r"^200\+?$"))
     expect(rows(page)).to_have_count(1)

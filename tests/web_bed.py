@@ -53,7 +53,7 @@ class HubProgram:
         url = self.url.replace("http", "ws", 1) + "/api/entries"
         found: list[dict[str, Any]] = []
         with connect(url, max_size=None, additional_headers={"Authorization": f"Bearer {TOKEN}"}) as talk:
-            talk.send(json.dumps({"filter": filter, "limit": 100_000, **question}))
+            talk.send(json.dumps({"filter": filter, "limit": 100_000, "follow": False, **question}))
             while True:
                 said = msgpack.unpackb(_bytes(talk.recv(timeout=30)))
                 if said["type"] == "batch":
@@ -62,7 +62,7 @@ class HubProgram:
                     for length in lengths:
                         found.append(msgpack.unpackb(whole[at : at + length]))
                         at += length
-                elif said["type"] in ("caught_up", "end"):
+                elif said["type"] == "end":
                     return found
                 assert said["type"] != "error", said
 

@@ -13,6 +13,7 @@ import click
 
 from pysniff.cli.terminal import visible
 from pysniff.errors import OptionError, PysniffError, WriteError
+from pysniff.limits import MIB
 
 if TYPE_CHECKING:
     from pysniff.cli.output import Sink
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from pysniff.export import Exporter
 
 Outputs = tuple[tuple[str, str], ...]  # (format, file) of each -o
-_OPEN = 100_000  # calls shown as open whose end is waited for
-STILL_OPEN = "still open"
+# Calls shown as open whose end is waited for, and bytes of what they said.
+_OPEN, _OPEN_BYTES = 100_000, 64 * MIB
+STILL_OPEN = "still open, and too much to remember"
 
 output_option = click.option(
     "-o",
@@ -100,7 +102,7 @@ def open_exports(outputs: Outputs, body_limit: int, onward: Sink) -> Exports | N
 
 
 class Exports:
-    """Exports each call once, when it has ended, and gives every entry on.
+    """Exports each call once, when it has ended, or as it stands when nothing more comes; gives every entry on.
 
     An exporter's bug costs the entry in its export, and is told at the end. Raises WriteError.
     """
@@ -108,7 +110,8 @@ class Exports:
     def __init__(self, exporters: Sequence[Exporter], onward: Sink) -> None:
         self._exporters = exporters
         self._onward = onward
-        self._open: set[str] = set()
+        self._open: dict[str, Entry | None] = {}  # by id; None: there is no room for it
+        self._open_bytes = 0
 
     def packets_from(self, directory: Path) -> None:
         """Where the packets are."""
@@ -123,6 +126,10 @@ class Exports:
 
     def close(self) -> None:
         """Everything came: finish each export, also where another fails."""
+        for entry in self._open.values():
+            if entry is not None:
+                self._add(entry)
+        self._open = {id: entry for id, entry in self._open.items() if entry is None}
         self._end(failed=False)
 
     def abandon(self) -> None:
@@ -134,8 +141,8 @@ class Exports:
         for exporter in self._exporters:
             for reason, count in exporter.left_out.items():
                 yield f"{_entries(count)} not in {exporter.label}: {reason}"
-        if self._open:
-            yield f"{_entries(len(self._open))} in no export: {STILL_OPEN}"
+        if left := sum(entry is None for entry in self._open.values()):
+            yield f"{_entries(left)} in no export: {STILL_OPEN}"
 
     def tell(self) -> None:
         """Print the notes."""
@@ -143,12 +150,17 @@ class Exports:
             click.echo(visible(note), err=True)
 
     def _export(self, entry: Entry) -> None:
-        if entry.state == "open":
-            if len(self._open) < _OPEN:
-                self._open.add(entry.id)
-            return
         if self._open:
-            self._open.discard(entry.id)
+            before = self._open.pop(entry.id, None)
+            self._open_bytes -= 0 if before is None else _size(before)
+        if entry.state == "closed":
+            self._add(entry)
+        elif len(self._open) < _OPEN:
+            fits = self._open_bytes + _size(entry) <= _OPEN_BYTES
+            self._open[entry.id] = entry if fits else None
+            self._open_bytes += _size(entry) if fits else 0
+
+    def _add(self, entry: Entry) -> None:
         for exporter in self._exporters:
             try:
                 exporter.add(entry)
@@ -169,6 +181,10 @@ class Exports:
                 failure = failure or WriteError(words)
         if failure is not None:
             raise failure
+
+
+def _size(entry: Entry) -> int:
+    return sum(half.size for half in (entry.carried_request, entry.carried_response) if half is not None)
 
 
 def _entries(count: int) -> str:

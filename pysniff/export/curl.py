@@ -15,7 +15,7 @@ from pysniff.dissectors.grpc_messages import GrpcRequest
 from pysniff.dissectors.http import HttpMessage, HttpRequest
 from pysniff.dissectors.http1_messages import Http1Request
 from pysniff.entry import Entry, rfc3339
-from pysniff.export.exporter import Exporter
+from pysniff.export.exporter import NOT_ENDED, Exporter
 from pysniff.export.grpcurl import grpc_lines
 from pysniff.export.shell import inline, word
 from pysniff.export.url import place_of
@@ -50,6 +50,8 @@ class Curl(Exporter):
             self.left_out[NO_HTTP if other else NO_REQUEST] += 1
             return b""
         lines = [f"# {_title(entry)}"]
+        if entry.state == "open":
+            lines.append(f"# {NOT_ENDED}")
         if isinstance(request, GrpcRequest):
             lines += [f"# {printable(line)}" for line in grpc_lines(entry, request, self.body_limit)]
         else:

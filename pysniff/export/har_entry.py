@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from pysniff.dissectors.http import Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.entry import Entry
+from pysniff.export.exporter import NOT_ENDED
 from pysniff.export.har_cookies import request_cookies, response_cookies
 from pysniff.export.url import url_of
 from pysniff.message import Message
@@ -146,7 +147,9 @@ def _comment(entry: Entry) -> str:
     if entry.request is None:
         notes.append("the request was not seen")
     if entry.response is None:
-        notes.append("no response was seen")
+        notes.append("no response was seen" + (" so far" if entry.state == "open" else ""))
+    if entry.state == "open":
+        notes.append(NOT_ENDED)
     return "; ".join(notes + [f"{fault.kind}: {fault.message}" for fault in entry.faults])
 
 

@@ -59,6 +59,14 @@ test("how a call ended has a word", () => {
   assert.equal(outcome(summary(1, { status: "", ok: false, faults: ["unanswered"] })), "warn");
 });
 
+test("the status of a call that goes on says so", () => {
+  const open = { state: "open", completed: null } as const;
+  assert.equal(column("status").shown(seen({ ...open, status: "" })), "…");
+  assert.equal(column("status").shown(seen({ ...open, status: "200" })), "200…");
+  assert.equal(column("status").shown(seen({ status: "200" })), "200");
+  assert.equal(column("status").shown(seen({ status: "" })), "–");
+});
+
 test("what came over TLS and what is odd is marked, with words", () => {
   const marks = (changes: Partial<Summary>) => {
     const shown = column("marks").shown(seen(changes)) as { type: (props: object) => unknown; props: object };

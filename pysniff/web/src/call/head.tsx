@@ -13,6 +13,7 @@ import { show } from "./shown";
 
 export function Head({ full }: { full: Full }) {
   const { entry } = full;
+  const isOpen = entry.state === "open";
   return (
     <header class="call-head">
       <div class="call-title">
@@ -31,7 +32,7 @@ export function Head({ full }: { full: Full }) {
           {clock(entry.timestamp)}
         </time>
         {entry.elapsed_time !== null && (
-          <span title="From the first byte of the request to the last of the response">
+          <span title={`From the first byte of the request to the last of the response${isOpen ? " so far" : ""}`}>
             {duration(entry.elapsed_time)}
           </span>
         )}
@@ -46,7 +47,7 @@ export function Head({ full }: { full: Full }) {
           ))}
         </span>
         {entry.tls && <span class="good">TLS {entry.tls.version}</span>}
-        {entry.state === "open" && <span class="warn">open</span>}
+        {isOpen && <span class="warn">open</span>}
         {entry.completeness !== "complete" && (
           <span class="warn">
             <Value variable="completeness" value={entry.completeness}>

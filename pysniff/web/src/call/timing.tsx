@@ -32,7 +32,7 @@ export function Timing({ entry }: { entry: Entry }) {
       },
     );
     return () => abort.abort();
-  }, [entry.id, entry.completed]);
+  }, [entry.id, entry.completed, entry.elapsed_time]);
   return (
     <div class="timing">
       <dl class="known">
@@ -46,7 +46,9 @@ export function Timing({ entry }: { entry: Entry }) {
         <dd>
           {entry.elapsed_time === null
             ? "– (it takes a request and its response)"
-            : `${duration(entry.elapsed_time)}: from the first byte of the request to the last of the response`}
+            : `${duration(entry.elapsed_time)}: from the first byte of the request to the last of the response${
+                entry.completed ? "" : " so far"
+              }`}
         </dd>
       </dl>
       {spans instanceof Problem && (

@@ -19,9 +19,9 @@ export interface Looked {
 const PACE = 1_000; // milliseconds between two questions for a call that changes all the time
 const STALE = 300; // milliseconds for which the call before stays in sight, so that going through a list does not flicker
 
-/** Whether the feed tells another revision than the one that was fetched. */
+/** Whether the feed tells another revision than the one that was fetched: of an open call each one has moved on. */
 function isOther(told: Summary, fetched: Entry): boolean {
-  return told.state !== fetched.state || told.completed !== fetched.completed;
+  return told.state === "open" || told.state !== fetched.state || told.completed !== fetched.completed;
 }
 
 // What is at hand of a call that has gone on since is no longer right, whoever looks at it next.

@@ -52,7 +52,7 @@ export const COLUMNS: readonly Column[] = [
   {
     name: "Status",
     key: "status",
-    shown: ({ summary }) => summary.status || (summary.state === "open" ? "…" : "–"),
+    shown: ({ summary }) => summary.status + (summary.state === "open" ? "…" : "") || "–",
     look: (summary) => `was-${outcome(summary)}`,
     hint: ({ summary }) => outcomeInWords(summary),
     asks: ({ summary }) => asksStatus(summary),
@@ -166,7 +166,7 @@ export function outcome(summary: Summary): "open" | "moved" | "bad" | "warn" | "
 }
 
 function outcomeInWords(summary: Summary): string {
-  if (summary.state === "open") return "still open";
+  if (summary.state === "open") return summary.status ? "answered so far, and still open" : "still open";
   if (summary.faults.includes("unanswered")) return "no answer was seen";
   return summary.ok ? "answered, and it reports success" : "not answered with success";
 }

@@ -46,7 +46,7 @@ export function unpacked(call: Packed): Summary {
 function supersedes(summary: Summary, known: Summary, later: boolean): boolean {
   const longer = (summary.completed ?? "") > (known.completed ?? "");
   if (known.state === "open") return summary.state === "closed" || later;
-  // History calls what goes on now unanswered, or cut.
+  // What history took for cut, where nobody recorded, goes on.
   if (summary.state === "open") return later && known.faults.length > 0;
   return longer;
 }
