@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import IO
 from urllib.request import urlopen
 
 import pytest
+from cluster_programs import until as happens
 from packets import pcap
 from store_traffic import some
 from stores import dicts, fed
@@ -200,6 +202,34 @@ def test_live_recording_beside_a_query_that_follows(server: HTTPServer, tmp_path
     assert recording.returncode == 0
     assert follower.returncode in (0, -signal.SIGINT, 130)
     assert len(objects(pysniff("query", store, 'path.startsWith("/late/")', "--json"))) == 3
+
+
+@pytest.mark.needs_root
+def test_a_call_that_goes_on_is_shown_as_open_while_it_is_recorded(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with subprocess.Popen(
+            command("-i", "lo", "--store", store, "-q", f"tcp port {address[1]}"), env=ENVIRONMENT
+        ) as recording:
+            happens((store / "lock").exists, "the recording")
+            with socket.create_connection(address) as client, listener.accept()[0] as server:
+                client.sendall(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+                server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nso far, ")
+                while not (told := objects(pysniff("query", store, "status_code == 200", "--json"))):
+                    assert recording.poll() is None
+                lines = pysniff("query", store, "-o", "har", tmp_path / "har")
+                server.sendall(b"so gut")
+            recording.send_signal(signal.SIGINT)
+    assert recording.returncode == 0
+    call = told[-1]
+    assert call["state"] == "open"
+    assert (call["completed"], call["completeness"], call["faults"]) == (None, "complete", [])
+    assert "GET /held" in lines.stdout and "(open)" in lines.stdout and "!" not in lines.stdout
+    (record,) = json.loads((tmp_path / "har").read_text())["log"]["entries"]
+    assert record["_pysniff"]["id"] == call["id"]
+    after = objects(pysniff("query", store, "--json"))[-1]
+    assert (after["id"], after["state"], after["faults"]) == (call["id"], "closed", [])
 
 
 @pytest.mark.needs_root

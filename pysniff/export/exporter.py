@@ -22,7 +22,8 @@ NOT_ENDED = "it had not ended"
 class Exporter(ABC):
     """Writes entries to `target`, a path or "-" for standard output; `body_limit`: bytes kept of each body.
 
-    add() takes each call once: when it has ended, or open, as it stood when nothing more came. `left_out`: how many the format has no place for, by reason.
+    add() takes each call once: when it has ended, or open, as it stood when nothing more came. `left_out`: how many the
+    format has no place for, by reason.
     Every method raises WriteError where the target cannot be written, and does nothing any more after that.
     """
 
