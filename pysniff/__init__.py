@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pysniff.dissector import Dissector as Dissector
+    from pysniff.entries import Entries as Entries
     from pysniff.entry import Endpoint as Endpoint
     from pysniff.entry import Entry as Entry
     from pysniff.errors import PysniffError as PysniffError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pysniff.message import Fault as Fault
     from pysniff.names import Names as Names
     from pysniff.packet import Packet as Packet
-    from pysniff.reading import Entries as Entries
     from pysniff.reading import read as read
     from pysniff.reading import sniff as sniff
     from pysniff.services import ServiceMap as ServiceMap
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Dissector": "dissector",
     "Endpoint": "entry",
-    "Entries": "reading",
+    "Entries": "entries",
     "Entry": "entry",
     "Fault": "message",
     "Filter": "kfl.filter",

@@ -90,7 +90,7 @@ def entry(
 
 
 class FakeEntries:
-    """Stands for pysniff.reading.Entries."""
+    """Stands for pysniff.entries.Entries."""
 
     def __init__(self, batches: Sequence[Sequence[Entry]], failure: Exception | None = None) -> None:
         self.ledger = Ledger()

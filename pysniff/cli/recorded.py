@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """Entries of what another process records, as reading.Entries gives those of an interface.
+    """Entries of what another process records, as entries.Entries gives those of an interface.
 
     Raises what that process could not do as the exception that it had there.
     """

@@ -26,8 +26,9 @@ from pysniff.cli.progress import Progress
 from pysniff.cli.recorded import Recorded
 from pysniff.cli.recording import Tee, ask, open_recorder, record
 from pysniff.cli.terminal import terminal, visible
+from pysniff.entries import Entries
 from pysniff.errors import PysniffError, WriteError
-from pysniff.reading import Entries, Taker
+from pysniff.sources import Taker
 
 if TYPE_CHECKING:
     from pysniff.capture.writer import Writer

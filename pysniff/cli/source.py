@@ -16,7 +16,8 @@ from pysniff.limits import DEFAULT, MIB, Limits
 
 if TYPE_CHECKING:
     from pysniff.cli.options import SniffOptions
-    from pysniff.reading import Entries, Taker
+    from pysniff.entries import Entries
+    from pysniff.sources import Taker
 
 # Kept of a body even where less is shown: what is kept is decoded when touched, what is not costs at once.
 LEAST_KEPT = MIB

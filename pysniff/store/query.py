@@ -13,31 +13,22 @@ from time import time_ns
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from pysniff.capture.clock import PacketClock
 from pysniff.entry import Entry
-from pysniff.kfl.plan import Known, Plan, plan
+from pysniff.kfl.plan import Plan, plan
 from pysniff.ledger import Ledger
-from pysniff.limits import DEFAULT, SECOND
+from pysniff.limits import SECOND
 from pysniff.secrets import Secrets
 from pysniff.sniffer import Sniffer
-from pysniff.store import naming
 from pysniff.store.catalogue import Catalogue, Chapter
-from pysniff.store.chosen import may_match
-from pysniff.store.columns import TCP
-from pysniff.store.directory import SegmentFiles
 from pysniff.store.encrypted import Encrypted
-from pysniff.store.named import named
-from pysniff.store.naming import Naming
 from pysniff.store.passage import Passage
 from pysniff.store.question import Question, Step
 from pysniff.store.secrets_reading import StoredSecrets
+from pysniff.store.wanted import Wanted
 
 # A follower looks for new packets so often, in seconds: writers flush every 0.2 s.
 POLL = 0.1
-# What lies between the parts of one exchange, where one is in fragments, in nanoseconds.
-FRAGMENTED = DEFAULT.idle_udp + DEFAULT.fragment_wait
 # Interfaces deliver their packets in turns: those of one may be so much older than those of another before them.
 TURNS = SECOND // 5
 
@@ -62,13 +53,9 @@ class Query:
         self.secrets = Secrets(*question.secrets, kept=self._stored.sources)
         self._without_keys = Encrypted(directory)
         self._plan = self._bounded(plan(question.filter.tree))
-        # Names of the only conversations wanted, None for any.
-        self._names = question.flows or named(question.filter.tree)
-        self._streams = None if self._names is None else {name.hex() for name in self._names}
+        self._wanted = Wanted(self._catalogue, question)
         self._passages: list[Passage] = []
-        self._behind: list[Chapter] = []  # that a follower has read, where not all of them is wanted
         self._left = question.limit
-        self._noted: dict[SegmentFiles, Naming | None] = {}
         self._caught_up = False
         self._recorded = False  # as of the last look at the segments
         self._back_to = 0  # so far back everything was told, newest first
@@ -165,7 +152,7 @@ class Query:
 
     def _matching(self, entries: Sequence[Entry], bounds: Plan) -> list[Entry]:
         start, end, matches = bounds.start, bounds.end, self._question.filter.matches
-        streams, since = self._streams, self._question.since
+        streams, since = self._wanted.streams, self._question.since
         found = [
             entry
             for entry in entries
@@ -185,7 +172,7 @@ class Query:
         passage, question = self._passage(), self._question
         self._recorded = self._catalogue.is_recorded()  # before the segments are looked at: then nothing is missing
         looked = self._now() if self._recorded else 0
-        for chapter in self._chapters(bounds):
+        for chapter in self._wanted.chapters(bounds, passage.missed):
             self._without_keys.add(chapter)
             yield from self._read(passage, chapter, bounds)
             if self._stopped.is_set() or self._over(passage, bounds):
@@ -210,9 +197,7 @@ class Query:
         end, last = bounds.end, passage.last
         if end is None or last is None or passage.time <= end or not passage.settled(end):
             return False
-        # A clock is set back, or an older capture is recorded behind a newer one.
-        behind = (one for one in self._behind if one.files.number >= last.files.number)
-        return not any(one.index.earliest <= end and (one is not last or len(one.index.late)) for one in behind)
+        return not self._wanted.begin_before(end, last)
 
     def _passage(self) -> Passage:
         question = self._question
@@ -229,72 +214,6 @@ class Query:
         passage = Passage(sniffer, self.notices)
         self._passages.append(passage)
         return passage
-
-    def _chapters(self, bounds: Plan) -> Iterator[Chapter]:
-        """The segments with what is wanted of each, oldest first; one at a time where all of it is."""
-        if self._is_everything(bounds):
-            for files in self._catalogue.look():
-                chapter = self._catalogue.chapter(files)
-                if chapter is not None:
-                    chapter.names = self._naming(files)
-                    yield chapter
-                else:
-                    self._passages[-1].missed(files)
-            return
-        chapters = self._catalogue.chapters()
-        for chapter in chapters:
-            chapter.choose(self._wanted(chapter, bounds))
-        if (
-            self._names is not None
-            and not any(chapter.has_chosen() for chapter in chapters)
-            and any(chapter.names_may_differ() for chapter in chapters)
-        ):
-            # In fragments, or under a clock that went wrong, a conversation has another name in the index.
-            for chapter in chapters:
-                chapter.choose(np.ones(len(chapter.index.rows), np.bool_))
-        _link(chapters)
-        _in_time(chapters, bounds.start, bounds.end)
-        _in_time(chapters, self._question.since, None)
-        self._choose_names(chapters)
-        self._behind = chapters
-        yield from chapters
-
-    def _is_everything(self, bounds: Plan) -> bool:
-        timeless = bounds.start is None and bounds.end is None and self._question.since is None
-        return timeless and isinstance(bounds.tree, Known) and bounds.tree.value is not False and self._names is None
-
-    def _wanted(self, chapter: Chapter, bounds: Plan) -> np.ndarray:
-        question = self._question
-        wanted = may_match(bounds, chapter.index, question.decode_as)
-        if self._names is not None:
-            names = np.array([np.void(name) for name in self._names], np.dtype("V8"))
-            wanted &= np.isin(chapter.index.rows["name"], names)
-        return wanted
-
-    # Names of addresses
-
-    def _naming(self, files: SegmentFiles) -> Naming | None:
-        """What is noted beside a segment; where protocols are forced on ports, other answers than were seen there may
-        count."""
-        if self._question.decode_as:
-            return None
-        if files not in self._noted:
-            self._noted[files] = naming.load(files)
-        return self._noted[files]
-
-    def _choose_names(self, chapters: Sequence[Chapter]) -> None:
-        """What tells names before the last conversation that is wanted; nothing where it is noted."""
-        follows = self._question.follow
-        until = [number for number, one in enumerate(chapters) if follows or one.has_chosen() or one.has_shared()]
-        streams: set[bytes] = set()  # a message may have begun in an earlier segment
-        for chapter in reversed(chapters[: until[-1] + 1 if until else 0]):
-            chapter.names = self._naming(chapter.files)
-            if chapter.is_to_be_told():
-                rows = naming.tells(chapter.index, self._question.decode_as)
-                chapter.choose_too(rows)
-                streams |= chapter.continued(rows & (chapter.index.rows["transport"] == TCP))
-            if streams:
-                chapter.choose_ends(streams)
 
     # Following
 
@@ -332,35 +251,14 @@ class Query:
         there = self._catalogue.look()
         if there:
             passage.forget(there[0].number)
-            self._behind = [chapter for chapter in self._behind if chapter.files >= there[0]]
+            self._wanted.forget(there[0])
 
     def _read_on(self, passage: Passage, chapter: Chapter, bounds: Plan) -> Iterator[list[Entry]]:
         """What is new in a segment, and older packets of conversations that were not wanted until now."""
-        if not self._is_everything(bounds):
-            chapter.choose(self._wanted(chapter, bounds))
-            chapter.choose_too(naming.tells(chapter.index, self._question.decode_as))
-            same = bool(self._behind) and self._behind[-1].files == chapter.files
-            older = self._behind[:-1] if same else self._behind
-            before = [(one, one.chosen) for one in older]
-            _link([*older, chapter])
-            for one, chosen in before:
-                yield from self._catch_up(passage, one, chosen)
-            if same:
-                yield from self._catch_up(passage, chapter, self._behind[-1].chosen, passage.position)
-            self._behind = [*older, chapter]
-        yield from self._read(passage, chapter, bounds)
-
-    def _catch_up(
-        self, passage: Passage, chapter: Chapter, chosen: np.ndarray | None, until: int | None = None
-    ) -> Iterator[list[Entry]]:
-        """Read what is wanted of a segment by now, and was not when it was read."""
-        assert chapter.chosen is not None and chosen is not None
-        chapter.chosen[: len(chosen)] |= chosen
-        fresh = chapter.chosen.copy()
-        fresh[: len(chosen)] &= ~chosen
-        if fresh.any():
-            for entries in passage.read_again(chapter, fresh, until):
+        for older, rows, until in self._wanted.go_on(chapter, bounds, passage.position):
+            for entries in passage.read_again(older, rows, until):
                 yield self._matching(entries, self._plan)
+        yield from self._read(passage, chapter, bounds)
 
     # Backwards
 
@@ -387,27 +285,3 @@ class Query:
             if lower is None or (self._plan.start is not None and lower <= self._plan.start):
                 return
             upper = lower - 1
-
-
-def _link(chapters: Sequence[Chapter]) -> None:
-    """Take with a conversation what is the same one, or may be, in the segments before."""
-    wanted: set[bytes] = set()
-    for chapter in reversed(chapters):
-        if wanted:
-            chapter.choose_ends(wanted)
-        wanted |= chapter.continued()
-
-
-def _in_time(chapters: Sequence[Chapter], start: int | None, end: int | None) -> None:
-    """Leave out conversations that said nothing between these times."""
-    if start is None and end is None:
-        return
-    within: set[bytes] = set()
-    # A part of a conversation may be in fragments, which no row has.
-    margin = FRAGMENTED if any(chapter.has_shared() for chapter in chapters) else 0
-    first = None if start is None else start - margin
-    last = None if end is None else end + margin
-    for chapter in chapters:
-        within |= chapter.ends_within(first, last)
-    for chapter in chapters:
-        chapter.keep_ends(within)
