@@ -187,8 +187,11 @@ class Entries:
     def _matching(self, entries: list[Entry]) -> list[Entry]:
         """Those that the display filter lets through; the ledger has the others."""
         for entry in entries:
-            if entry.protocol == "tlsx" and (reason := getattr(entry.response, "not_decrypted", "")):
-                self.undecrypted[reason] += 1
+            if entry.protocol == "tlsx":
+                if reason := getattr(entry.response, "not_decrypted", ""):
+                    self.undecrypted[reason] += 1
+                if self.tracing is not None:
+                    self.tracing.saw(entry)
         filter = self._filter
         if filter is None:
             return entries

@@ -22,6 +22,15 @@ class Secret(NamedTuple):
     value: bytes
 
 
+class TlsConnection(NamedTuple):
+    """One that was captured from its ClientHello on. `random`: the client's; `key`: its ends, as of Segment, whichever
+    of them sent it; `keyed`: whether any secret of it is known."""
+
+    random: bytes
+    key: bytes
+    keyed: bool
+
+
 class SecretSource(Protocol):
     """Where secrets come from. `name`: what entries say: keylog, pcapng or kernel."""
 

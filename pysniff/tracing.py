@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from pysniff.errors import CaptureError, OptionError
 from pysniff.plain import PlainChunk
+from pysniff.secrets import TlsConnection
 
 if TYPE_CHECKING:
+    from pysniff.entry import Entry
     from pysniff.tracer.kernel_secrets import KernelSecrets
     from pysniff.tracer.limits import Limits
     from pysniff.tracer.plaintext import PlainSource
@@ -51,6 +53,22 @@ class Tracing:
         """Look at a program before it is started: its first connection is read, too."""
         if self.secrets is not None:
             self.secrets.attachments.meet_path(path)
+
+    def began(self, connections: Iterable[TlsConnection]) -> None:
+        """Have TLS connections that were captured counted for their processes; where keys are read."""
+        if self.secrets is not None:
+            self.secrets.began(connections)
+
+    def saw(self, entry: Entry) -> None:
+        """The same of the entry of a handshake: where it was decrypted, and where it was not for want of a key."""
+        from pysniff.tls.reasons import NO_KEYS
+
+        request, response = entry.request, entry.response
+        if request is None or response is None or entry.state == "open":
+            return
+        keyed = bool(response.key_source)
+        if keyed or response.not_decrypted in NO_KEYS:
+            self.began([TlsConnection(request.hello.random, entry.sender_key, keyed)])
 
     def chunks(self) -> Sequence[PlainChunk]:
         """Plain text that was read since this was last called, by time."""

@@ -10,8 +10,8 @@ import pytest
 from pysniff.cli import tls_checks
 from pysniff.cli.finding import Verdict
 from pysniff.errors import PrivilegeError
-from pysniff.tracer.kernel_secrets import TracedProcess
 from pysniff.tracer.privileges import Finding, Needed
+from pysniff.tracer.traced import TracedProcess
 
 FINE = Finding("bpf", Needed.KEYS)
 

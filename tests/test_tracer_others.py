@@ -15,8 +15,9 @@ from executable_files import program, system_library
 from tracer_bed import PYTHON_CLIENT, TLS_1_3, Bed, are_all, free_port, labels, logged, seen, until
 
 from pysniff.secrets import Secret
-from pysniff.tracer.kernel_secrets import KernelSecrets, TracedProcess
+from pysniff.tracer.kernel_secrets import KernelSecrets
 from pysniff.tracer.limits import Limits
+from pysniff.tracer.traced import TracedProcess
 
 pytestmark = [pytest.mark.needs_ebpf, pytest.mark.needs("nginx", "openssl", "curl")]
 

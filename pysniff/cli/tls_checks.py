@@ -9,7 +9,7 @@ from pysniff.cli.finding import Check, Verdict
 from pysniff.errors import PysniffError
 
 if TYPE_CHECKING:
-    from pysniff.tracer.kernel_secrets import TracedProcess
+    from pysniff.tracer.traced import TracedProcess
 
 # Programs that are named one by one, and processes of each.
 MOST = 40

@@ -20,7 +20,7 @@ from pysniff.ledger import Ledger
 from pysniff.limits import MIB
 from pysniff.packet import Block
 from pysniff.plain import PlainChunk
-from pysniff.secrets import Secret, SecretSource
+from pysniff.secrets import Secret, SecretSource, TlsConnection
 from pysniff.store.bounds import check_limit
 from pysniff.store.counts import Counts
 from pysniff.store.recording import Recording
@@ -112,6 +112,13 @@ class Recorder:
         """TLS connections that began, and those of them whose keys came; of a recording with sources of secrets."""
         keeping = self._recording.secrets
         return (0, 0) if keeping is None else (keeping.connections, keeping.with_keys)
+
+    def tell_begun(self, hear: Callable[[TlsConnection], None]) -> None:
+        """Have somebody told of each TLS connection that begins, in the thread that writes: as soon as it has a key, or
+        when it has waited for one. Of a recording with sources of secrets."""
+        keeping = self._recording.secrets
+        if keeping is not None:
+            keeping.on_begun.append(hear)
 
     def write_plain(self, chunks: Sequence[PlainChunk]) -> None:
         """Hand over plain text of connections whose packets are recorded, in the order of its time."""

@@ -276,6 +276,8 @@ class Recording:
         self._write_heard(self._heard.ready(self._table, self._table.clock, last=True))
         self._flush_all()
         self.keep_late()
+        if self._secrets is not None:
+            self._secrets.close()
         self._finish()
         if self._files not in self._sizes:
             self._files.keylog.unlink(missing_ok=True)

@@ -5,13 +5,14 @@ A secret may come before its packets (a key log of yesterday) or behind them (on
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pysniff.limits import KIB
-from pysniff.secrets import SECRETS, Secret, SecretSource
+from pysniff.secrets import SECRETS, Secret, SecretSource, TlsConnection
 from pysniff.store import secrets_carrying
 from pysniff.store.columns import Columns, Ints
 from pysniff.store.directory import SegmentFiles, size_of
@@ -22,6 +23,8 @@ from pysniff.store.secrets_file import HEAD, Kept, is_useful, lines, parsed
 # Of a segment's size: what its secrets may take. A handshake has 3,000 bytes of packets, and 1,000 of these lines.
 _SHARE = 3
 _LEAST = 8 * KIB
+# Seconds after which a connection counts as one without keys: nobody who dissects waits longer for one.
+_PATIENCE = 5.0
 # Characters of a secret's line and its comment, but for its value.
 _LINE = 220
 
@@ -38,13 +41,21 @@ class _Seen(NamedTuple):
     time: int
 
 
+class _Keyless(NamedTuple):
+    """A connection whose keys may still come, until then (of the monotonic clock)."""
+
+    connection: TlsConnection
+    until: float
+
+
 class SecretsKeeping:
     """poll() now and then, saw() for every block, write() with what is flushed, and remove() in the place of
     SegmentFiles.remove().
 
     `segment_size`: of the store. `keeps`: without it nothing is written, and connections are counted all the same:
     `connections` that began, and those of them `with_keys`. `missed`: secrets for which there was no room beside their
-    packets; words about that go to `notices`, once.
+    packets; words about that go to `notices`, once. `on_begun`: told of each connection that began, as soon as it has a
+    key, or when it has waited for one.
     """
 
     def __init__(
@@ -54,6 +65,8 @@ class SecretsKeeping:
         self.keeps = keeps
         self.connections = self.with_keys = 0
         self.missed = 0
+        self.on_begun: list[Callable[[TlsConnection], None]] = []
+        self._keyless: OrderedDict[bytes, _Keyless] = OrderedDict()  # by random
         self._notices = notices
         self._sources = sources
         self._known: OrderedDict[bytes, list[_Known]] = OrderedDict()  # by random
@@ -71,6 +84,11 @@ class SecretsKeeping:
         for source in self._sources:
             for secret in source.take():
                 self.learn(secret, source.name)
+        self._tell_keyless(time.monotonic())
+
+    def close(self) -> None:
+        """Nothing is waited for any more."""
+        self._tell_keyless(None)
 
     def learn(self, secret: Secret, source: str) -> None:
         if not is_useful(secret):
@@ -85,6 +103,8 @@ class SecretsKeeping:
         seen = self._seen.get(secret.random)
         if seen is not None:
             self.with_keys += len(here) == 1
+            if (waited := self._keyless.pop(secret.random, None)) is not None:
+                self._tell(waited.connection._replace(keyed=True))
             self._wait([Kept(seen.stream, source, seen.time, secret)])
 
     def saw(self, columns: Columns, flows: Ints, table: FlowTable) -> None:
@@ -103,7 +123,25 @@ class SecretsKeeping:
             known = self._known.get(random, ())
             self.connections += 1
             self.with_keys += bool(known)
+            self._begin(TlsConnection(random, columns.key(place), bool(known)))
             self._wait([Kept(seen.stream, source, seen.time, one) for one, source in known])
+
+    def _begin(self, connection: TlsConnection) -> None:
+        if connection.keyed or not self.on_begun:
+            self._tell(connection)
+            return
+        self._keyless[connection.random] = _Keyless(connection, time.monotonic() + _PATIENCE)
+        if len(self._keyless) > FOLLOWED:
+            self._tell(self._keyless.popitem(last=False)[1].connection)
+
+    def _tell_keyless(self, now: float | None) -> None:
+        """Those that have waited long enough, or all."""
+        while self._keyless and (now is None or next(iter(self._keyless.values())).until <= now):
+            self._tell(self._keyless.popitem(last=False)[1].connection)
+
+    def _tell(self, connection: TlsConnection) -> None:
+        for hear in self.on_begun:
+            hear(connection)
 
     def _wait(self, every: list[Kept]) -> None:
         if self.keeps:

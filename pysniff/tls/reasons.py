@@ -21,6 +21,8 @@ NO_KERNEL_KEY = Reason(
     "encrypted, no key", "the kernel gave no key for this connection: pysniff doctor says which programs it can read"
 )
 HALF_A_KEY = Reason("encrypted, no key", "the key of one direction is missing: the key log is not whole")
+# Sentences of those that a key would have opened.
+NO_KEYS = frozenset(one.sentence for one in (NO_KEY, NOT_THIS_KEY, NO_KEY_IN_TIME, NO_KERNEL_KEY, HALF_A_KEY))
 NO_HANDSHAKE = Reason(
     "encrypted, handshake not seen", "its handshake was not seen: the connection is older than the capture"
 )

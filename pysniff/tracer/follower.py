@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread, get_native_id
@@ -18,6 +19,8 @@ _SWEEP_PAUSE = 60.0
 _PRIORITY = -15  # of setpriority(2), which needs CAP_SYS_NICE
 # Seconds between two looks of a watch that cannot wake anybody.
 _LOOK = 1.0
+# Processes of which is remembered what they had mapped, also when they have ended: the latest.
+_REMEMBERED = 4_096
 
 
 class Follower:
@@ -37,13 +40,18 @@ class Follower:
     ) -> None:
         self._attachments, self._now, self.watch = attachments, now, watch
         self.failure = ""
+        self._met: OrderedDict[int, dict[int, None]] = OrderedDict()  # numbers of files, by process
         for mapped in now():
-            attachments.meet(mapped)
+            self._meet(mapped)
         for path in installed():
             attachments.meet_path(path)
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC)
         self._thread: Thread | None = Thread(target=self._follow, name="pysniff-tracer", daemon=True)
         self._thread.start()
+
+    def files_of(self, pid: int) -> list[int]:
+        """Numbers of the files with TLS that a process has or had mapped, as far as that is remembered."""
+        return [*self._met.get(pid, ())]
 
     def close(self) -> None:
         """Stop looking; probes stay."""
@@ -73,7 +81,14 @@ class Follower:
         refused, swept = self._attachments.refused, -_SWEEP_PAUSE
         while all(descriptor != self._woken for descriptor, _ in ready.poll(pause)):
             for mapped in self.watch.take():
-                self._attachments.meet(mapped)
+                self._meet(mapped)
             if self._attachments.refused != refused and time.monotonic() - swept > _SWEEP_PAUSE:
                 refused, swept = self._attachments.refused, time.monotonic()
                 self._attachments.sweep(self._now())
+
+    def _meet(self, mapped: Mapped) -> None:
+        file = self._attachments.meet(mapped)
+        if file is not None:
+            self._met.setdefault(mapped.pid, {})[file.number] = None
+            if len(self._met) > _REMEMBERED:
+                self._met.popitem(last=False)

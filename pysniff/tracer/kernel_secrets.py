@@ -8,23 +8,24 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from threading import Lock
 from typing import Self
 
 from pysniff.errors import CaptureError
 from pysniff.limits import MIB
-from pysniff.secrets import Secret
+from pysniff.secrets import Secret, TlsConnection
 from pysniff.tls.keylog import LABELS
 from pysniff.tracer import key_program, processes
 from pysniff.tracer.architecture import here
-from pysniff.tracer.attachments import Attachments, ProbedFile, Prober
+from pysniff.tracer.attachments import Attachments, Prober
 from pysniff.tracer.bpf import Descriptor, Map, MapType
+from pysniff.tracer.connection_owners import ConnectionOwners
+from pysniff.tracer.connections import Connections
 from pysniff.tracer.executables import hooks_of
 from pysniff.tracer.follower import Follower
-from pysniff.tracer.hook import Hook, Mapped
+from pysniff.tracer.hook import Hook
 from pysniff.tracer.installed import installed
 from pysniff.tracer.key_labels import Labels
 from pysniff.tracer.key_program import KeyMaps, KeyRecord, read_record
@@ -32,54 +33,14 @@ from pysniff.tracer.limits import LimitMaps, Limits
 from pysniff.tracer.privileges import require
 from pysniff.tracer.ring import RingBuffer
 from pysniff.tracer.task import task_of_kernel
+from pysniff.tracer.traced import TracerReport, traced_processes
 from pysniff.tracer.uprobe import attach
 from pysniff.tracer.watch import watch
 
 # 20,000 secrets that nobody has asked for yet: some 4,000 connections.
 RING = 4 * MIB
-# Processes of which keys are counted, the longest silent go first; and those that a report looks at.
-_MOST_COUNTED, _MOST_REPORTED = 4_096, 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class TracedProcess:
-    """One process and one file in it that has TLS. `problem`: why there is no probe, or what it does not see.
-
-    `keys`: secrets of this process seen so far; `running`: whether it still does.
-    """
-
-    pid: int
-    comm: str
-    library: str
-    path: str
-    attached: bool
-    problem: str
-    keys: int
-    running: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TracerReport:
-    """What the tracer does and could not do.
-
-    `files`: that have probes; `keys`: secrets seen; `dropped`: that did not fit into the ring; `unreadable`: calls
-    whose memory could not be read; `unlabelled`: whose label could not be, or is none that decrypts; `lost`: new
-    mappings that were told too late (all processes were looked at again); `refused`: files for which there was no
-    room; `vanished`: those that were gone, or could not be opened, before they were read; `uncounted`: processes whose
-    keys are not told any more. `problems`: what this machine does not let it do, in words.
-    """
-
-    processes: tuple[TracedProcess, ...]
-    files: int
-    keys: int
-    dropped: int
-    unreadable: int
-    unlabelled: int
-    lost: int
-    refused: int
-    vanished: int
-    uncounted: int
-    problems: tuple[str, ...]
+# Processes of which keys are counted; the longest silent go first.
+_MOST_COUNTED = 4_096
 
 
 class KernelSecrets:
@@ -99,15 +60,19 @@ class KernelSecrets:
         self._drops = (0, 0)
         self._problems: list[str] = []
         self._closed = False
+        self._final: TracerReport | None = None
         with ExitStack() as opened:
-            self._maps = self._made(limits or Limits(), ring, opened)
+            self._limits = limits or Limits()
+            self._maps = self._made(self._limits, ring, opened)
+            self._owners = ConnectionOwners()
+            opened.callback(self._owners.close)
+            self._connections = Connections(self._owners)
             self._attachments = Attachments((_KeyProber(self._maps), *also), hooks_of, processes.opened)
             opened.callback(self._attachments.close)
             seeing = watch()
             opened.callback(seeing.close)
             self._follower = Follower(self._attachments, seeing, installed=installed, now=processes.now)
-            if seeing.lacking:
-                self._problems.append(seeing.lacking)
+            self._problems += filter(None, (seeing.lacking, self._owners.lacking))
             self._opened = opened.pop_all()
         _open.add(self)
 
@@ -127,24 +92,13 @@ class KernelSecrets:
             records = filter(None, map(read_record, self._maps.ring.take(self._maps.ring.size)))
             return [secret for record in records for secret in self._of(record)]
 
+    def began(self, connections: Iterable[TlsConnection]) -> None:
+        """Have these counted for their processes: TLS connections that were captured. Any thread may tell."""
+        self._connections.began(connections)
+
     def report(self) -> TracerReport:
-        """For people to read; takes as long as looking through all processes."""
-        with self._lock:
-            dropped, unreadable = self._counted()
-            counted = dict(self._keys)
-        return TracerReport(
-            processes=tuple(self._traced(counted)),
-            files=sum(bool(file.probes) for file in self._attachments.files()),
-            keys=self._seen,
-            dropped=dropped,
-            unreadable=unreadable,
-            unlabelled=self._strange + self._labels.waiting + self._labels.lost,
-            lost=self._follower.watch.lost,
-            refused=self._attachments.refused,
-            vanished=self._attachments.vanished,
-            uncounted=self._uncounted,
-            problems=(*self._problems, *filter(None, [self._follower.failure])),
-        )
+        """For people to read; takes as long as looking through all processes. After close(), what it was then."""
+        return self._final or self._reported()
 
     def close(self) -> None:
         """What is in the ring and was not taken is gone; what was counted stays."""
@@ -154,8 +108,38 @@ class KernelSecrets:
             self._drops = self._counted()
             self._closed = True
         self._follower.close()
+        self._connections.close()
+        self._final = self._reported()
         self._opened.close()
         _open.discard(self)
+
+    def _reported(self) -> TracerReport:
+        with self._lock:
+            dropped, unreadable = self._counted()
+            counted = dict(self._keys)
+        return TracerReport(
+            processes=tuple(
+                traced_processes(
+                    self._attachments, self._limits, counted, self._connections.counted(), self._follower.files_of
+                )
+            ),
+            files=sum(bool(file.probes) for file in self._attachments.files()),
+            keys=self._seen,
+            dropped=dropped,
+            unreadable=unreadable,
+            unlabelled=self._strange + self._labels.waiting + self._labels.lost,
+            lost=self._follower.watch.lost,
+            refused=self._attachments.refused,
+            vanished=self._attachments.vanished,
+            uncounted=self._uncounted + self._connections.forgotten,
+            unowned=self._connections.unowned,
+            problems=(*self._problems, *filter(None, [self._follower.failure])),
+        )
+
+    def abandon(self) -> None:
+        """Let go of what is attached, in a forked child: it goes on in the parent."""
+        self._attachments.abandon()
+        self._owners.close()
 
     def __enter__(self) -> Self:
         return self
@@ -193,39 +177,12 @@ class KernelSecrets:
 
     def _count(self, record: KeyRecord) -> None:
         key = record.pid, record.file
+        self._connections.revealed(record.random, key, record.comm)
         self._keys[key] = record.comm, self._keys.get(key, ("", 0))[1] + 1
         self._keys.move_to_end(key)
         if len(self._keys) > _MOST_COUNTED:
             self._keys.popitem(last=False)
             self._uncounted += 1
-
-    def _traced(self, counted: dict[tuple[int, int], tuple[str, int]]) -> Iterator[TracedProcess]:
-        """Those that run now, then those of which keys are counted and that have ended."""
-        found: dict[tuple[int, int], tuple[Mapped, ProbedFile]] = {}
-        for mapped in processes.now():
-            file = self._attachments.known(mapped)
-            if file and _tls(file) and len(found) < _MOST_REPORTED:
-                found.setdefault((mapped.pid, file.number), (mapped, file))
-        for key, (mapped, file) in found.items():
-            comm, keys = counted.pop(key, ("", 0))
-            yield _traced(mapped.pid, processes.name_of(mapped.pid) or comm, file, keys, mapped.path)
-        for (pid, number), (comm, keys) in counted.items():
-            yield _traced(pid, comm, self._attachments.find(number), keys, running=False)
-
-
-def _traced(
-    pid: int, comm: str, file: ProbedFile | None, keys: int, path: str = "", *, running: bool = True
-) -> TracedProcess:
-    if file is None:
-        return TracedProcess(pid, comm, "", path, False, "", keys, running)
-    attached = any(hook.kind.reveals_keys for hook in file.hooks)
-    problem = file.problem or "; ".join(file.shortcomings)
-    return TracedProcess(pid, comm, file.library, path or file.path, attached, problem, keys, running)
-
-
-def _tls(file: ProbedFile) -> bool:
-    """Not one that only plaintext mode looks into."""
-    return bool(file.problem or file.shortcomings) or any(hook.kind.reveals_keys for hook in file.hooks)
 
 
 class _KeyProber:
@@ -252,7 +209,7 @@ _open: weakref.WeakSet[KernelSecrets] = weakref.WeakSet()
 
 def _abandon() -> None:
     for secrets in list(_open):
-        secrets.attachments.abandon()
+        secrets.abandon()
 
 
 os.register_at_fork(after_in_child=_abandon)

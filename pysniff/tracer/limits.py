@@ -6,7 +6,8 @@ Decided by the program in the kernel, before it reads anything of the process.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class Limits:
     def __bool__(self) -> bool:
         return bool(self.pids or self.names or self.cgroups)
 
+    def include(self, pid: int, name: str) -> bool:
+        """Whether a process is traced, as far as /proc tells; `name`: its own."""
+        if not self or pid in self.pids or any(name.encode() == one.encode()[: NAME - 1] for one in self.names):
+            return True
+        return bool(self.cgroups) and not self.cgroups.isdisjoint(_cgroups_of(pid))
+
 
 def cgroup_id(path: str) -> int:
     """Of a control group: its folder, or its path below where version 2 is mounted; OptionError where there is none."""
@@ -48,6 +55,21 @@ def cgroup_id(path: str) -> int:
             return candidate.stat().st_ino
     hint = "name a folder below the mount of cgroup2, as systemd-cgls shows it"
     raise OptionError(f"{path} is no control group (version 2)", hint=hint)
+
+
+def _cgroups_of(pid: int) -> Iterator[int]:
+    """Ids of the control group that a process is in, and of all that have it within."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if line.startswith("0::"):
+            own = Path(line[3:].lstrip("/"))
+            for mount in _cgroup_mounts():
+                for group in (own, *own.parents):
+                    with suppress(OSError):
+                        yield (mount / group).stat().st_ino
 
 
 def _cgroup_mounts() -> list[Path]:

@@ -15,8 +15,9 @@ from pysniff.tracer.btf import kernel_btf
 from pysniff.tracer.hook import Hook, Kind
 from pysniff.tracer.perf import EVERY_PROCESS, Uprobe
 from pysniff.tracer.plaintext_calls import beginning, end, go_beginning, go_end, gone
-from pysniff.tracer.plaintext_sockets import TRACEPOINTS, SocketFields, socket_program
+from pysniff.tracer.plaintext_sockets import TRACEPOINTS, socket_program
 from pysniff.tracer.plaintext_state import RECEIVED, SENT, PlainMaps, PlainProgram
+from pysniff.tracer.socket_ends import SocketFields
 from pysniff.tracer.uprobe import attach, load
 
 # Of a Go function: how far what it does with its arguments first may reach.

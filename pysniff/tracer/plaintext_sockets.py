@@ -8,11 +8,8 @@ then the first bytes of a record's ciphertext, which no other record has, are th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pysniff.tracer.architecture import Architecture
 from pysniff.tracer.assembler import FRAME, R0, R1, R3, R6, R7, R8, R9, Helper, Test
-from pysniff.tracer.btf import Btf
 from pysniff.tracer.plaintext_records import HEADER
 from pysniff.tracer.plaintext_state import (
     FINGERPRINT,
@@ -30,9 +27,9 @@ from pysniff.tracer.plaintext_state import (
     PlainProgram,
 )
 from pysniff.tracer.plaintext_tie import FoundSocket, tie
+from pysniff.tracer.socket_ends import SocketFields, read_ends
 
 TRACEPOINTS = ("sock_send_length", "sock_recv_length")  # by direction; Linux 6.3
-_INET, _INET6 = 2, 10
 # What is read of the registers, and where it is put.
 _CALL_NUMBER, _ARGUMENT, _GOROUTINE, _REGISTERS = 0, 8, 16, 24
 # Room for what is read of a record, and where in it that begins, so that its ciphertext is aligned.
@@ -48,24 +45,6 @@ _CALLS = {
 }
 _SECOND = {"x86_64": "rsi", "aarch64": "x1"}
 _NUMBER = {"x86_64": "orig_rax", "aarch64": "x8"}
-
-
-class SocketFields(NamedTuple):
-    """Offsets in struct sock."""
-
-    family: int
-    port: int
-    remote_port: int
-    local: int
-    remote: int
-    local6: int
-    remote6: int
-
-    @classmethod
-    def of(cls, btf: Btf) -> SocketFields:
-        """NotFound where the kernel does not tell."""
-        names = ("family", "num", "dport", "rcv_saddr", "daddr", "v6_rcv_saddr", "v6_daddr")
-        return cls(*(btf.offset("sock_common", f"skc_{name}") for name in names))
 
 
 def socket_program(maps: PlainMaps, architecture: Architecture, direction: int, fields: SocketFields) -> PlainProgram:
@@ -161,20 +140,5 @@ def _read_content(program: PlainProgram, registers: int, to: int, size: int) -> 
 
 def _read_socket(program: PlainProgram, fields: SocketFields, found: int) -> None:
     """R7, and what it is connected with, to the stack at `found`; jumps to "out" where it is neither IPv4 nor IPv6."""
-    version4, done, ends = program.new_label(), program.new_label(), found + Passing.TUPLE
-
-    def read(place: int, size: int, field: int) -> None:
-        program.move(R3, R7).add(R3, field).read_kernel(ends + place, size, R3)
-
     program.zero(found, Passing.SIZE).store(FRAME, found + Passing.SOCKET, R7, size=8)
-    read(0, 2, fields.family)
-    read(2, 2, fields.port)
-    read(4, 2, fields.remote_port)
-    program.load(R1, FRAME, ends, size=2).jump_if(R1, Test.EQUAL, _INET, version4)
-    program.jump_if(R1, Test.NOT_EQUAL, _INET6, "out")
-    read(8, 16, fields.local6)
-    read(24, 16, fields.remote6)
-    program.jump(done).label(version4)
-    read(8, 4, fields.local)
-    read(24, 4, fields.remote)
-    program.label(done)
+    read_ends(program, fields, found + Passing.TUPLE, "out")

@@ -35,8 +35,9 @@ class CaptureStatus(NamedTuple):
     `excluded`: what of the cluster's own traffic the kernel filters away, uncounted, as host:port.
     `segment`, `store_bytes`: the number of the one that is written now, and what the store takes on disk.
     `since_ns`: when this child began to capture; 0 before. `files`, `bytes_read`, `bytes_in_all`: what is read in place
-    of a capture, how far, and how much it is, 0 where nobody knows. `tls`: TLS connections that began, and those of
-    them whose keys came, where there are sources of keys; of all children.
+    of a capture, how far, and how much it is, 0 where nobody knows. `tls`: TLS connections that began, those of them
+    whose keys came, where there are sources of keys, and those that whoever reads keys could not be told of; of all
+    children.
     """
 
     state: State
@@ -55,7 +56,7 @@ class CaptureStatus(NamedTuple):
     files: tuple[str, ...] = ()
     bytes_read: int = 0
     bytes_in_all: int = 0
-    tls: tuple[int, int] = (0, 0)
+    tls: tuple[int, int, int] = (0, 0, 0)
 
 
 class Capturing(Noting):
@@ -79,7 +80,7 @@ class Capturing(Noting):
         self._plain = heard
         self._keys = keys
         self._keep_secrets = keep_secrets
-        self._tls_before = (0, 0)
+        self._tls_before = (0, 0, 0)
         self.settings = settings
         self._directory = directory
         self._keep_all = keep_all
@@ -157,7 +158,7 @@ class Capturing(Noting):
             report.excluded,
             report.segment,
             report.store_bytes,
-            tls=(self._tls_before[0] + report.tls[0], self._tls_before[1] + report.tls[1]),
+            tls=_sum(self._tls_before, report.tls),
         )
 
     async def close(self) -> None:
@@ -278,12 +279,15 @@ class Capturing(Noting):
             counters["kernel_received"] -= unread
         for name, value in counters.items():
             self._before[name] = self._before.get(name, 0) + value
-        (begun, keyed), (more, with_keys) = self._tls_before, self._report.tls
-        self._tls_before = begun + more, keyed + with_keys
+        self._tls_before = _sum(self._tls_before, self._report.tls)
         self._report = Report()
         self._since_ns = 0
         self._child = None
         self._commands.gone()
+
+
+def _sum(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def _problem_of(bpf: str) -> str:

@@ -62,6 +62,8 @@ class Process:
         )
         self._recorder.flush_interval = settings.flush_interval
         self._hearer = None if begin["heard"] is None else Hearer(int(begin["heard"]))
+        if self._hearer is not None:
+            self._recorder.tell_begun(self._hearer.begun)
         self._listens = 0.0
         try:
             self._live = Live(
@@ -91,6 +93,7 @@ class Process:
                 self._recorder.write(item)
             if self._hearer is not None and monotonic() >= self._listens:
                 self._recorder.write_plain(self._hearer.take())
+                self._hearer.tell()
                 self._listens = monotonic() + _LISTENS
             if monotonic() >= due:
                 due = monotonic() + _EVERY
@@ -114,7 +117,7 @@ class Process:
             notices=taken(live.notices) + taken(recorder.notices),
             segment=recorder.segment,
             store_bytes=recorder.used,
-            tls=recorder.tls,
+            tls=(*recorder.tls, 0 if self._hearer is None else self._hearer.untold),
         )
 
     # Commands, in a thread of their own

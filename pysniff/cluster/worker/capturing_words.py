@@ -87,7 +87,7 @@ class Report:
     store_bytes: int = 0
     bytes_read: int = 0
     bytes_in_all: int = 0
-    tls: tuple[int, int] = (0, 0)
+    tls: tuple[int, int, int] = (0, 0, 0)
 
 
 def line_of(said: Mapping[str, Any]) -> bytes:
@@ -107,7 +107,7 @@ def report_of(said: Mapping[str, Any]) -> Report:
         store_bytes=_number(said.get("store_bytes")),
         bytes_read=_number(said.get("bytes_read")),
         bytes_in_all=_number(said.get("bytes_in_all")),
-        tls=_two(said.get("tls")),
+        tls=_three(said.get("tls")),
     )
 
 
@@ -122,8 +122,10 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _two(value: object) -> tuple[int, int]:
-    return (_number(value[0]), _number(value[1])) if isinstance(value, list) and len(value) == 2 else (0, 0)
+def _three(value: object) -> tuple[int, int, int]:
+    if not isinstance(value, list) or len(value) != 3:
+        return 0, 0, 0
+    return _number(value[0]), _number(value[1]), _number(value[2])
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Plain text of programs on its way from the process that reads it to the one that records: a message a chunk, through
-a pair of sockets that outlives both.
+a pair of sockets that outlives both. The other way go the TLS connections that were recorded, for whose they are.
 
-Who tells never waits: what has no room is dropped and counted, and is a gap in its conversation.
+Who tells never waits: what has no room is dropped and counted; of plain text it is a gap in its conversation.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pysniff.limits import KIB, MIB
 from pysniff.plain import PlainChunk
 from pysniff.plain_block import decode, encode
+from pysniff.secrets import TlsConnection
 
 # Bytes that wait beside those that the kernel holds.
 _WAITING = 16 * MIB
@@ -24,6 +26,11 @@ _SO_SNDBUFFORCE = 32  # socket(7)
 _LONGEST = 80 * KIB
 # Chunks taken at once, so that packets need not wait.
 _SOME = 512
+# Of a connection: its random, whether it has a key, the length of its ends; how many there are in a message at most,
+# and how many wait.
+_CONNECTION = struct.Struct("<32s?B")
+_TOGETHER, _CONNECTIONS = 400, 16_384
+_KEYS = (12, 36)  # lengths of Segment.key
 
 
 class Way:
@@ -70,14 +77,29 @@ class Teller:
             self._bytes -= len(message)
             self.dropped += size
 
+    def take(self) -> list[TlsConnection]:
+        """Connections that were recorded."""
+        found: list[TlsConnection] = []
+        while len(found) < _CONNECTIONS:
+            try:
+                message = self._socket.recv(_LONGEST)
+            except OSError:
+                break
+            if not message:
+                break
+            found += _connections(message)
+        return found
+
     def close(self) -> None:
         self._socket.close()
 
 
 class Hearer:
-    """`take()` what has come."""
+    """`take()` what has come. `untold`: connections for which there was no room."""
 
     def __init__(self, fd: int) -> None:
+        self.untold = 0
+        self._begun: deque[TlsConnection] = deque()
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
 
@@ -95,5 +117,39 @@ class Hearer:
                 found.append(chunk)
         return found
 
+    def begun(self, connection: TlsConnection) -> None:
+        """Have it told with the next tell(); any thread may call this."""
+        self._begun.append(connection)
+
+    def tell(self) -> None:
+        """Tell of connections, as far as there is room."""
+        while self._begun:
+            some = [self._begun.popleft() for _ in range(min(len(self._begun), _TOGETHER))]
+            try:
+                self._socket.send(b"".join(map(_packed, some)))
+            except BlockingIOError:
+                self._begun.extendleft(reversed(some))
+                break
+            except OSError:  # nobody is there
+                self.untold += len(some)
+        while len(self._begun) > _CONNECTIONS:
+            self._begun.popleft()
+            self.untold += 1
+
     def close(self) -> None:
         self._socket.close()
+
+
+def _packed(connection: TlsConnection) -> bytes:
+    return _CONNECTION.pack(connection.random, connection.keyed, len(connection.key)) + connection.key
+
+
+def _connections(message: bytes) -> Iterator[TlsConnection]:
+    at = 0
+    while at + _CONNECTION.size <= len(message):
+        random, keyed, size = _CONNECTION.unpack_from(message, at)
+        at += _CONNECTION.size
+        if size not in _KEYS or at + size > len(message):
+            return
+        yield TlsConnection(random, message[at : at + size], keyed)
+        at += size

@@ -107,7 +107,7 @@ class Process:
             notices=taken(recorder.notices),
             segment=recorder.segment,
             store_bytes=recorder.used,
-            tls=recorder.tls,
+            tls=(*recorder.tls, 0),
             bytes_read=done,
             bytes_in_all=total,
         )

@@ -69,8 +69,8 @@ def query_figures(processes: Processes) -> dict[str, object]:
 def tls_figures(status: CaptureStatus, tracing: Tracing | None, keylogs: Sequence[str]) -> dict[str, object]:
     """Where keys come from: `keylogs` by name, `tracer` as of Tracing.status(), None for none. `connections` that began
     since the start of the worker, and those of them `with_keys`: counted where there is any source of keys."""
-    connections, with_keys = status.tls
-    told = None if tracing is None else tracing.status()
+    connections, with_keys, untold = status.tls
+    told = None if tracing is None else tracing.status(untold)
     return {"connections": connections, "with_keys": with_keys, "keylogs": [*keylogs], "tracer": told}
 
 

@@ -85,9 +85,11 @@ class Tracing(Noting):
                 return reason
             return ""  # the next child takes them
 
-    def status(self) -> dict[str, object]:
-        """JSON types; `processes`: those that the report names. No secret is in it."""
+    def status(self, untold: int = 0) -> dict[str, object]:
+        """JSON types; `processes`: those that the report names. No secret is in it. `untold`: connections that it was
+        not told of, so that nobody knows whose they are."""
         report = self._report
+        counters = {**report.counters, "unowned": report.counters.get("unowned", 0) + untold}
         return {
             "mode": self.settings.mode,
             "state": "off" if self.settings.mode == "off" else self._state,
@@ -97,7 +99,7 @@ class Tracing(Noting):
             "restarts": self._restarts,
             "processes": [dict(one) for one in report.processes],
             "unnamed": report.unnamed,
-            "counters": dict(report.counters),
+            "counters": counters,
             "problems": list(report.problems),
         }
 

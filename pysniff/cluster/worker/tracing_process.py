@@ -22,8 +22,8 @@ from pysniff.cluster.worker.tracing_words import COUNTERS, MOST_PROCESSES, Traci
 from pysniff.errors import PysniffError
 from pysniff.limits import KIB
 from pysniff.secret_ring import SecretRing, Told
-from pysniff.tracer.kernel_secrets import TracedProcess, TracerReport
 from pysniff.tracer.plaintext import PlainReport
+from pysniff.tracer.traced import TracedProcess, TracerReport
 from pysniff.tracing import Tracing
 
 # Seconds between two looks for keys: packets wait longer for the disk. And between two reports, for which all processes
@@ -65,10 +65,12 @@ class Process:
             self._take(self._tracing)
 
     def _take(self, tracing: Tracing | None) -> None:
+        begun = self._teller.take()
         if tracing is not None:
             if tracing.secrets is not None:
                 self._strange += self._ring.put(Told(secret, 0) for secret in tracing.secrets.take())
             self._teller.tell(tracing.chunks())
+            tracing.began(begun)
 
     def _report(self, *, ready: bool = False) -> None:
         if self._speaking.is_full:
@@ -116,13 +118,13 @@ class Process:
             self._take(old)
         if old is None:
             return
+        old.close()  # what waits is counted then
         if old.secrets is not None:
             report = old.secrets.report()
             for name in COUNTERS:
                 self._before[name] += getattr(report, name, 0)
         if old.plain is not None:
             self._plain_before += old.plain.report().given_bytes
-        old.close()
 
 
 def _traced(settings: TracingSettings) -> Tracing | None:
@@ -136,9 +138,10 @@ def _problems(tracing: Tracing | None, *reports: TracerReport | PlainReport | No
     return [*dict.fromkeys(found)]
 
 
-def _order(process: TracedProcess) -> tuple[int, int, int]:
+def _order(process: TracedProcess) -> tuple[int, bool, bool, int]:
     """Those that say most come first."""
-    return -process.keys, not process.problem, process.pid
+    talks = process.with_keys + process.without_keys > 0
+    return -process.keys, not talks, not process.problem, process.pid
 
 
 def _told(process: TracedProcess) -> dict[str, object]:
@@ -150,6 +153,8 @@ def _told(process: TracedProcess) -> dict[str, object]:
         "attached": process.attached,
         "problem": process.problem,
         "keys": process.keys,
+        "with_keys": process.with_keys,
+        "without_keys": process.without_keys,
         "running": process.running,
     }
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from pysniff.cluster.worker.capturing_words import LENGTH
 
-# Processes that a report names; those with keys first, then those without a probe.
+# Processes that a report names; those with keys first, then those with connections, then those without a probe.
 MOST_PROCESSES = 200
 MODES = ("off", "keys", "plaintext")
-COUNTERS = ("keys", "dropped", "unreadable", "unlabelled", "lost", "refused", "vanished", "uncounted")
+COUNTERS = ("keys", "dropped", "unreadable", "unlabelled", "lost", "refused", "vanished", "uncounted", "unowned")
 # Of plain text: bytes that were read, and those for which there was no room on their way to the store.
 PLAIN = ("plain_bytes", "plain_dropped")
 
@@ -70,7 +70,8 @@ def _counters(told: Mapping[str, object]) -> dict[str, int]:
 def _process(told: Mapping[str, object]) -> dict[str, object]:
     texts = {name: str(told.get(name, ""))[:LENGTH] for name in ("name", "library", "path", "problem")}
     flags = {name: told.get(name) is True for name in ("attached", "running")}
-    return {"pid": _number(told.get("pid")), **texts, **flags, "keys": _number(told.get("keys"))}
+    numbers = {name: _number(told.get(name)) for name in ("pid", "keys", "with_keys", "without_keys")}
+    return {**texts, **flags, **numbers}
 
 
 def _number(value: object) -> int:
