@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pysniff.cli import tls_checks
+from pysniff.cli import tls_checks, tls_programs
 from pysniff.cli.finding import Verdict
 from pysniff.errors import PrivilegeError
 from pysniff.tracer.privileges import Finding, Needed
@@ -89,7 +89,7 @@ def test_programs_that_cannot_be_read_come_first_and_say_why(monkeypatch: pytest
 def test_many_programs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     every = [process(number, f"program{number:03}") for number in range(100)]
     lines = said(monkeypatch, (FINE,), Secrets(every))
-    assert len([line for line in lines if "libssl" in line]) == tls_checks.MOST
+    assert len([line for line in lines if "libssl" in line]) == tls_programs.MOST
     assert any("and 60 other programs" in line for line in lines)
 
 

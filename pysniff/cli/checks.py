@@ -27,11 +27,11 @@ OPTIONAL = (
 )
 
 
-def examine() -> tuple[int, list[Check]]:
-    """The exit code, and every finding."""
+def examine(watch: float = 0.0) -> tuple[int, list[Check]]:
+    """The exit code, and every finding. `watch`: seconds in which keys and connections are counted."""
     findings = [python_check(), system_check(), libpcap_check()]
     code, capture = capture_checks()
-    return code, findings + capture + [*package_checks(), *tls_checks()]
+    return code, findings + capture + [*package_checks(), *tls_checks(watch)]
 
 
 def python_check() -> Check:

@@ -6,15 +6,23 @@ import sys
 
 import click
 
+from pysniff.cli.options import Seconds
 from pysniff.cli.terminal import terminal, visible
 
 
 @click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
-def doctor() -> int:
+@click.option(
+    "--watch",
+    type=Seconds(),
+    metavar="SECONDS",
+    help="Capture so long, and tell of each program how many keys were seen, and how many of its TLS connections"
+    " were decrypted and had no keys.",
+)
+def doctor(watch: float | None) -> int:
     """Check whether this machine can capture and decrypt, and say what to do where it cannot.
 
-    Keys of running programs are tried by placing the probes of --tls for a moment. Exits 0 if live capture works, 5 if
-    a privilege is missing, 2 if there is no interface.
+    Keys of running programs are tried by placing the probes of --tls, for a moment or the time of --watch. Exits 0 if
+    live capture works, 5 if a privilege is missing, 2 if there is no interface.
     """
     # Loaded here: whoever sniffs does not need ctypes and subprocess.
     from pysniff.cli import checks
@@ -22,7 +30,7 @@ def doctor() -> int:
 
     look = terminal(sys.stdout)
     colours = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
-    code, findings = checks.examine()
+    code, findings = checks.examine(watch or 0.0)
     for check in findings:
         mark = look.paint(check.verdict.value, colours[check.verdict])
         click.echo(f"{mark}  {check.name:<15}{visible(check.text)}")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class Recorded:
     """Entries of what another process records, as entries.Entries gives those of an interface.
 
+    `programs`: once it has ended, lines of what it has seen of programs with TLS.
+
     Raises what that process could not do as the exception that it had there.
     """
 
@@ -40,6 +42,7 @@ class Recorded:
         self._segment = 0
         self.interfaces: Sequence[str] = ()
         self.notices: list[str] = []
+        self.programs: list[str] = []
         self._query: Query | None = None
         self._ring = SecretRing() if options.tls else None
         reader, writer = os.pipe()
@@ -153,6 +156,7 @@ class Recorded:
         else:
             self._told = {name: int(str(report[name])) for name in TOLD}
             self.notices[:] = [str(notice) for notice in _list(report["notices"])]
+            self.programs = [str(line) for line in _list(report.get("programs"))]
 
 
 def _list(value: object) -> list[object]:

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import click
+
 from pysniff.cli import source
 from pysniff.cli.account import print_ledger
 from pysniff.cli.decryption import open_tracing
 from pysniff.cli.errors import FINE, LOST
 from pysniff.cli.feel import Notices, listening
+from pysniff.cli.terminal import visible
+from pysniff.cli.tls_programs import counted_lines
 from pysniff.errors import PysniffError
 from pysniff.ledger import Ledger
 
@@ -155,6 +159,9 @@ def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int
         live = open_live(options.interfaces, options.bpf, netns=options.netns)
         stack.enter_context(live)
         recorder = stack.enter_context(open_recorder(options, "libpcap", secrets))
+        if tracing is not None and tracing.secrets is not None:
+            kernel = tracing.secrets
+            recorder.tell_begun(lambda connection: kernel.began([connection]))
         interrupt = stack.enter_context(source.interruptible(live.stop))
         notices = Notices(recorder.notices), Notices(live.notices)
         if sys.stderr.isatty() and not report.wanted:
@@ -165,7 +172,11 @@ def _record(options: SniffOptions, writer: Writer | None, report: Report) -> int
             for each in () if report.wanted else notices:
                 each.tell()
     _account(ledger, live, recorder)
-    report.tell(**_told(ledger), notices=[*recorder.notices, *live.notices])
+    programs = [] if tracing is None or tracing.secrets is None else [*counted_lines(tracing.secrets.report())]
+    report.tell(**_told(ledger), notices=[*recorder.notices, *live.notices], programs=programs)
+    if options.verbosity:
+        for text in programs:
+            click.echo(visible(text), err=True)
     if options.verbosity or (interrupt.asked and not report.wanted):
         print_ledger(ledger)
     return LOST if options.strict and not ledger.lossless() else FINE

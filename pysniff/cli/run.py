@@ -187,10 +187,23 @@ def tell_end(options: SniffOptions, entries: Entries | Recorded | Query, ledger:
             click.echo(visible(text), err=True)
         if isinstance(entries, Entries) and entries.tracing is not None:
             click.echo(tracing_line(entries.tracing), err=True)
+        for text in _programs_of(entries):
+            click.echo(visible(text), err=True)
     if isinstance(entries, Entries) and not options.quiet:
         tell_undecrypted(entries.undecrypted, options)
     if options.filter is not None and options.filter.errors and not options.quiet:
         tell_failures(options.filter)
+
+
+def _programs_of(entries: Entries | Recorded | Query) -> Iterable[str]:
+    """What was seen of each program whose keys could be read, or whose connections had none."""
+    if isinstance(entries, Recorded):
+        return entries.programs
+    if isinstance(entries, Entries) and entries.tracing is not None and entries.tracing.secrets is not None:
+        from pysniff.cli.tls_programs import counted_lines
+
+        return counted_lines(entries.tracing.secrets.report())
+    return ()
 
 
 def open_sink(options: SniffOptions, stream: TextIO) -> Sink:

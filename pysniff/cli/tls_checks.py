@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pysniff.cli.finding import Check, Verdict
+from pysniff.cli.tls_programs import MOST, Program, programs, unowned_line
 from pysniff.errors import PysniffError
 
 if TYPE_CHECKING:
-    from pysniff.tracer.traced import TracedProcess
-
-# Programs that are named one by one, and processes of each.
-MOST = 40
-_PIDS = 4
+    from pysniff.tracer.traced import TracerReport
 
 
-def tls_checks() -> Iterator[Check]:
-    """What decrypts, what the kernel allows, and each process that has a TLS library."""
+def tls_checks(watch: float = 0.0) -> Iterator[Check]:
+    """What decrypts, what the kernel allows, and each process that has a TLS library; with `watch` also what keys and
+    connections it has in so many seconds."""
     yield _decryption()
     try:
         from pysniff.tracer.privileges import examine
@@ -35,7 +33,7 @@ def tls_checks() -> Iterator[Check]:
         return
     names = ", ".join(finding.name for finding in findings if finding.works)
     yield Check("kernel keys", Verdict.FINE, f"works: {names}")
-    yield from _programs()
+    yield from _programs(watch)
 
 
 def _name(text: str) -> str:
@@ -53,49 +51,57 @@ def _decryption() -> Check:
     return Check("decryption", Verdict.FINE, f"cryptography {cryptography.__version__}")
 
 
-def _programs() -> Iterator[Check]:
-    """Attach for a moment, the way --tls does."""
-    from pysniff.tracer.kernel_secrets import KernelSecrets
-
+def _programs(watch: float) -> Iterator[Check]:
+    """Attach for a moment, the way --tls does, or for the seconds of `watch`."""
     try:
-        with KernelSecrets() as secrets:
-            report = secrets.report()
+        report = _watched(watch) if watch else _tried()
     except PysniffError as error:
         yield Check("probes", Verdict.BAD, error.message, error.hint)
         return
     for problem in report.problems:
         yield Check("probes", Verdict.NOTE, problem)
-    running = [process for process in report.processes if process.running]
-    if not running:
+    # What has ended is of interest where it said something.
+    told = [process for process in report.processes if process.running or watch]
+    if not told:
         yield Check("programs", Verdict.NOTE, "no program that runs now has a TLS library that is known")
         return
+    running = [process for process in told if process.running and process.path]
     attached = sum(process.attached for process in running)
     text = f"{attached} of {len(running)} running programs with a TLS library can be read"
     yield Check("programs", Verdict.FINE if attached else Verdict.NOTE, text)
-    yield from _grouped(running)
+    yield from _named(programs(told), with_figures=bool(watch))
+    if not watch:
+        yield Check("connections", Verdict.NOTE, "were not counted", "pysniff doctor --watch 10 counts for 10 seconds")
+    elif report.unowned:
+        yield Check("connections", Verdict.NOTE, unowned_line(report.unowned))
 
 
-def _grouped(running: Iterable[TracedProcess]) -> Iterator[Check]:
-    """Processes of one program, file and verdict in a line; those without a probe first: they are looked for."""
-    groups: dict[tuple[bool, str, str, str, str], list[int]] = {}
-    for process in running:
-        key = (process.attached, process.comm, process.library, process.path, process.problem)
-        groups.setdefault(key, []).append(process.pid)
-    order = sorted(groups)
-    for attached, comm, library, path, problem in order[:MOST]:
-        pids = groups[attached, comm, library, path, problem]
-        where = f"{comm} ({_pids(pids)}): {library or 'a TLS library'} in {path or 'a file that is gone'}"
-        if attached:
-            yield Check("", Verdict.FINE, f"{where}: keys can be read{'; ' if problem else ''}{problem}")
-        else:
-            yield Check("", Verdict.NOTE, f"{where}: {problem or 'no probe'}")
-    if len(order) > MOST:
-        yield Check("", Verdict.NOTE, f"and {len(order) - MOST} other programs")
-    if any(not attached for attached, *_ in order):
+def _tried() -> TracerReport:
+    from pysniff.tracer.kernel_secrets import KernelSecrets
+
+    with KernelSecrets() as secrets:
+        return secrets.report()
+
+
+def _watched(seconds: float) -> TracerReport:
+    """Capture on every interface, and dissect, as `pysniff --tls` does."""
+    from pysniff.reading import sniff
+    from pysniff.tracing import Tracing
+
+    tracing = Tracing("keys")
+    assert tracing.secrets is not None
+    with sniff(tls=tracing, duration=seconds) as entries:
+        for _ in entries:
+            pass
+    return tracing.secrets.report()
+
+
+def _named(every: Sequence[Program], *, with_figures: bool) -> Iterator[Check]:
+    for program in every[:MOST]:
+        figures = f"; {program.figures}" if with_figures else ""
+        yield Check("", Verdict.FINE if program.attached else Verdict.NOTE, f"{program.line}{figures}")
+    if len(every) > MOST:
+        yield Check("", Verdict.NOTE, f"and {len(every) - MOST} other programs")
+    if not all(program.attached for program in every):
         remedy = "SSLKEYLOGFILE, or an option of its own; then --keylog FILE, or start it with pysniff run"
         yield Check("", Verdict.NOTE, "a program without a probe may write a key log by itself", remedy)
-
-
-def _pids(pids: list[int]) -> str:
-    shown = ", ".join(map(str, sorted(pids)[:_PIDS]))
-    return f"{shown} and {len(pids) - _PIDS} more" if len(pids) > _PIDS else shown
