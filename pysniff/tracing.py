@@ -60,14 +60,14 @@ class Tracing:
             self.secrets.began(connections)
 
     def saw(self, entry: Entry) -> None:
-        """The same of the entry of a handshake: where it was decrypted, and where it was not for want of a key."""
+        """The same of the entry of a handshake; not where something else than a key was missing."""
         from pysniff.tls.reasons import NO_KEYS
 
         request, response = entry.request, entry.response
-        if request is None or response is None or entry.state == "open":
+        if request is None or entry.state == "open":
             return
-        keyed = bool(response.key_source)
-        if keyed or response.not_decrypted in NO_KEYS:
+        keyed, reason = (False, "") if response is None else (bool(response.key_source), response.not_decrypted)
+        if keyed or not reason or reason in NO_KEYS:
             self.began([TlsConnection(request.hello.random, entry.sender_key, keyed)])
 
     def chunks(self) -> Sequence[PlainChunk]:

@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from pysniff.cluster.worker.keys import Keys
 from pysniff.cluster.worker.tracing_words import MOST_PROCESSES, TracingSettings, report_of
 from pysniff.plain import PlainChunk
 from pysniff.secret_ring import SecretRing, Told
-from pysniff.secrets import Secret
+from pysniff.secrets import Secret, TlsConnection
 from pysniff.store import Store
 
 pytestmark = pytest.mark.needs_root
@@ -146,9 +148,10 @@ def test_keys_of_running_programs_open_live_calls_and_history(tmp_path: Path, sh
                 (call,) = await asked_until(hub, bool, "http")
                 entry = await hub.value("entry", id=call["id"])
                 assert entry["tls"]["key_source"] == "kernel"
-                told = await status_when(hub, lambda told: any(one["keys"] for one in told["tracer"]["processes"]))
+                told = await status_when(hub, lambda told: any(one["with_keys"] for one in told["tracer"]["processes"]))
                 (me,) = [one for one in told["tracer"]["processes"] if one["pid"] == os.getpid() and one["keys"]]
                 assert (me["attached"], me["running"]) == (True, True)
+                assert (me["with_keys"], me["without_keys"]) == (1, 0)
                 assert "OpenSSL" in me["library"]
                 assert (told["connections"], told["with_keys"]) == (1, 1)
                 assert told["tracer"]["state"] == "tracing"
@@ -160,6 +163,44 @@ def test_keys_of_running_programs_open_live_calls_and_history(tmp_path: Path, sh
     with Store(running.store).query() as query:
         assert {entry.protocol for entry in query} == {"tlsx"}
     assert "no keys were kept" in query.notices[0]
+
+
+# What no library sends: a ClientHello, and nothing else.
+STRANGER = """
+import socket, sys
+open("/proc/self/comm", "w").write("stranger")
+hello = bytes.fromhex("0303") + bytes(range(32)) + bytes.fromhex("00" "0002" "1301" "0100" "0000")
+message = b"\\x01" + len(hello).to_bytes(3, "big") + hello
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(b"\\x16\\x03\\x01" + len(message).to_bytes(2, "big") + message)
+    connection.recv(1)
+"""
+
+
+@pytest.mark.needs_ebpf
+def test_connections_without_keys_are_told_of_their_programs(tmp_path: Path, shop: Shop) -> None:
+    with worker(tmp_path, shop, "--tls", "--tls-only", "nobody") as running:
+
+        async def talk() -> None:
+            async with Asking(running) as hub:
+                await asyncio.to_thread(shop.get, "/closed")
+                with subprocess.Popen([sys.executable, "-c", STRANGER, str(shop.port)]) as stranger:
+                    pass
+
+                def every(told: dict[str, Any]) -> dict[int, dict[str, Any]]:
+                    return {one["pid"]: one for one in told["tracer"]["processes"] if one["without_keys"]}
+
+                # Those of this process are its own, and the stranger's.
+                told = await status_when(hub, lambda told: {os.getpid(), stranger.pid} <= every(told).keys())
+                found = every(told)[stranger.pid]
+                assert (found["name"], found["without_keys"], found["with_keys"]) == ("stranger", 1, 0)
+                assert (found["attached"], found["running"]) == (False, False)
+                me = every(await status_when(hub, lambda told: every(told)[os.getpid()]["without_keys"] == 2))
+                assert me[os.getpid()]["problem"].startswith("left out")
+                assert told["with_keys"] == 0
+                assert told["tracer"]["counters"]["unowned"] == 0
+
+        asyncio.run(talk())
 
 
 @pytest.mark.needs_ebpf
@@ -297,12 +338,41 @@ def test_plain_text_that_has_no_room_is_counted_and_who_tells_never_waits() -> N
     way.close()
 
 
+def test_connections_go_back_to_the_tracer_and_those_without_room_are_counted() -> None:
+    way = Way()
+    teller, hearer = Teller(os.dup(way.told)), Hearer(os.dup(way.heard))
+    sizes = (12, 36)
+    every = [TlsConnection(at.to_bytes(32, "big"), bytes(sizes[at % 2]), at % 3 == 0) for at in range(60_000)]
+    for one in every:
+        hearer.begun(one)
+    hearer.tell()
+    assert hearer.untold > 0
+    found: list[TlsConnection] = []
+    while some := teller.take():
+        found += some
+        hearer.tell()
+    assert len(found) + hearer.untold == len(every)
+    assert found == [one for one in every if one in set(found)]
+    os.write(way.heard, b"no connection" * 9)
+    hearer.begun(every[0])
+    hearer.tell()
+    assert teller.take() == every[:1]
+    teller.close()
+    hearer.begun(every[0])
+    os.close(way.told)
+    hearer.tell()
+    assert hearer.untold == len(every) - len(found) + 1
+    hearer.close()
+    os.close(way.heard)
+
+
 def test_what_a_tracer_says_is_bounded() -> None:
     process = {"pid": 1, "name": "x" * 10_000, "library": 7, "path": None, "attached": 1, "keys": "many", "secret": "s"}
     report = report_of({"processes": [process] * 1000 + ["none"], "counters": {"keys": 3, "other": 1}, "problems": 5})
     assert len(report.processes) == MOST_PROCESSES
     first = report.processes[0]
-    assert set(first) == {"pid", "name", "library", "path", "problem", "attached", "running", "keys"}
+    numbers = {"pid", "keys", "with_keys", "without_keys"}
+    assert set(first) == {"name", "library", "path", "problem", "attached", "running", *numbers}
     assert (len(str(first["name"])), first["attached"], first["keys"]) == (500, False, 0)
     assert report.counters["keys"] == 3
     assert "other" not in report.counters

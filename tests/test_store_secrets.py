@@ -20,7 +20,7 @@ from pysniff.errors import FileError
 from pysniff.keylogs import key_logs
 from pysniff.message import CLIENT, SERVER
 from pysniff.packet import Block, Packet
-from pysniff.secrets import Secret, Secrets, SecretSource
+from pysniff.secrets import Secret, Secrets, SecretSource, TlsConnection
 from pysniff.sniffer import Sniffer
 from pysniff.store import Store
 from pysniff.store.directory import PAGE
@@ -403,3 +403,72 @@ def test_who_follows_gets_calls_as_their_secrets_come(
         found = next(step.entries for step in steps if any(entry.protocol == "http" for entry in step.entries))
         assert [entry.summary for entry in found if entry.protocol == "http"] == ["GET /soon"]
     recording.close()
+
+
+# What is told of connections
+
+
+def told_of(recording: Recording) -> list[TlsConnection]:
+    """Those that it tells of from now on."""
+    found: list[TlsConnection] = []
+    assert recording.secrets is not None
+    recording.secrets.on_begun.append(found.append)
+    return found
+
+
+def test_a_connection_is_told_of_once_as_soon_as_it_has_a_key(
+    tmp_path: Path, keys: Path, certificate: tuple[Path, Path]
+) -> None:
+    tls = TlsWire(keys, certificate)
+    packets = [*tls.handshake(), *tls.call(get("/"), ok(b"1"))]
+    script, random = Script(), hello_of(packets)
+    recording = Recording(tmp_path / "store", secrets=[script], keep_secrets=False)
+    told = told_of(recording)
+    for packet in packets:
+        recording.add(Block.of(packet))
+    recording.flush()
+    recording.keep_late()
+    assert told == []
+    script.next = [Secret("CLIENT_RANDOM", random, b"v" * 48)]
+    recording.keep_late()
+    script.next = [Secret("SERVER_TRAFFIC_SECRET_0", random, b"v" * 32)]
+    recording.keep_late()
+    recording.close()
+    assert [(one.random, one.keyed) for one in told] == [(random, True)]
+    # The ends as the client sent them.
+    assert told[0].key[-4:] == (51000).to_bytes(2, "big") + (443).to_bytes(2, "big")
+
+
+def test_connections_without_keys_are_told_of_at_the_end(
+    tmp_path: Path, keys: Path, certificate: tuple[Path, Path]
+) -> None:
+    first, second = TlsWire(keys, certificate), TlsWire(keys, certificate, sport=51001)
+    recording = Recording(tmp_path / "store", secrets=[Script()], keep_secrets=False)
+    told = told_of(recording)
+    for packet in first.handshake():
+        recording.add(Block.of(packet))
+    recording.flush()
+    assert told == []
+    for packet in second.handshake():
+        recording.add(Block.of(packet))
+    recording.flush()
+    recording.keep_late()
+    assert told == []
+    recording.close()
+    assert [one.keyed for one in told] == [False, False]
+    assert len({one.random for one in told}) == 2
+
+
+def test_a_connection_without_keys_is_told_of_when_it_has_waited(
+    tmp_path: Path, keys: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pysniff.store.secrets_keeping._PATIENCE", 0.0)
+    recording = Recording(tmp_path / "store", secrets=[Script()], keep_secrets=False)
+    told = told_of(recording)
+    for packet in TlsWire(keys, certificate).handshake():
+        recording.add(Block.of(packet))
+    recording.flush()
+    recording.keep_late()
+    assert [one.keyed for one in told] == [False]
+    recording.close()
+    assert len(told) == 1

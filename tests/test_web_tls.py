@@ -117,4 +117,9 @@ def test_a_worker_shows_which_programs_it_reads(
     table = page.get_by_label("Programs with a TLS library")
     me = table.get_by_role("row").filter(has_text=str(os.getpid())).filter(has_text="OpenSSL 3")
     expect(me.first).to_contain_text("reads keys")
+    heads = table.get_by_role("columnheader").all_inner_texts()
+    cells = me.first.get_by_role("cell")
+    # A row's first cell is its header.
+    expect(cells.nth(heads.index("Decrypted") - 1)).to_have_text("1")
+    expect(cells.nth(heads.index("Without keys") - 1)).to_have_text("0")
     shot(page, "tls-programs")

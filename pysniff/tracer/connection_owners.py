@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Self
 
 from pysniff.launched.owners import TCP
 from pysniff.launched.socket_tables import open_sockets, sockets
@@ -59,6 +60,12 @@ class ConnectionOwners:
     def close(self) -> None:
         if self._closing is not None:
             self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 _End = tuple[bytes, int, bytes, int]

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { facts } from "../../pysniff/web/src/call/tls";
 import type { Tls } from "../../pysniff/web/src/entry";
-import { inShort, programs } from "../../pysniff/web/src/workers/decryption";
+import { inShort, programs, unownedInShort } from "../../pysniff/web/src/workers/decryption";
 import type { TlsFigures, TracedProcess, Tracer } from "../../pysniff/web/src/workers/told";
 
 const PROCESS: TracedProcess = {
@@ -14,6 +14,8 @@ const PROCESS: TracedProcess = {
   attached: true,
   problem: "",
   keys: 5,
+  with_keys: 1,
+  without_keys: 0,
   running: true,
 };
 
@@ -64,6 +66,24 @@ test("processes of one program are a line: with keys first, then those that cann
       ["curl", [1], 0],
     ],
   );
+});
+
+test("connections are summed for a program, and those without keys come before programs that say nothing", () => {
+  const found = programs([
+    { ...PROCESS, pid: 1, name: "idle", keys: 0, with_keys: 0 },
+    { ...PROCESS, pid: 2, name: "uv", keys: 0, with_keys: 0, without_keys: 3, attached: false },
+    { ...PROCESS, pid: 3, with_keys: 4 },
+    { ...PROCESS, pid: 4, with_keys: 5, without_keys: 2 },
+  ]);
+  assert.deepEqual(
+    found.map(({ name, withKeys, withoutKeys }) => [name, withKeys, withoutKeys]),
+    [
+      ["nginx", 9, 2],
+      ["uv", 0, 3],
+      ["idle", 0, 0],
+    ],
+  );
+  assert.match(unownedInShort(1), /^1 connection without keys of which no process is known/);
 });
 
 test("facts of TLS have names in people's words, and those that say nothing are left out", () => {

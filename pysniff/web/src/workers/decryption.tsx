@@ -1,7 +1,7 @@
 // What a worker can decrypt: where keys come from, how many connections have some, and of each program that has a TLS
-// library whether its keys are read, and why not.
+// library whether its keys are read, why not, and how many of its connections they open.
 import { count } from "../format";
-import type { TlsFigures, TracedProcess } from "./told";
+import type { TlsFigures, TracedProcess, Tracer } from "./told";
 import { many } from "./why";
 
 const MOST = 60; // programs in the table
@@ -14,21 +14,29 @@ export interface Program {
   problem: string;
   pids: number[];
   keys: number;
+  withKeys: number;
+  withoutKeys: number;
 }
 
-/** Processes of one program and file in a line: those with keys first, then those that cannot be read. */
+/** Processes of one program and file in a line: those with keys first, then those with connections that stay closed,
+ *  then those that cannot be read. */
 export function programs(processes: readonly TracedProcess[]): Program[] {
   const found = new Map<string, Program>();
-  for (const { pid, keys, running, ...rest } of processes) {
+  for (const { pid, keys, with_keys: keyed, without_keys: keyless, running, ...rest } of processes) {
     const key = JSON.stringify([rest.name, rest.library, rest.path, rest.attached, rest.problem]);
-    const one = found.get(key) ?? { ...rest, pids: [], keys: 0 };
+    const one = found.get(key) ?? { ...rest, pids: [], keys: 0, withKeys: 0, withoutKeys: 0 };
     if (running) one.pids.push(pid);
     one.keys += keys;
+    one.withKeys += keyed;
+    one.withoutKeys += keyless;
     found.set(key, one);
   }
   return [...found.values()].sort(
     (one, other) =>
-      other.keys - one.keys || Number(one.attached) - Number(other.attached) || (one.name < other.name ? -1 : 1),
+      other.keys - one.keys ||
+      other.withoutKeys - one.withoutKeys ||
+      Number(one.attached) - Number(other.attached) ||
+      (one.name < other.name ? -1 : 1),
   );
 }
 
@@ -69,8 +77,10 @@ export function Decryption({ tls }: { tls: TlsFigures }) {
   );
 }
 
-export function Programs({ processes, unnamed }: { processes: readonly TracedProcess[]; unnamed: number }) {
-  if (!processes.length) return null;
+export function Programs({ tracer }: { tracer: Tracer }) {
+  const { processes, unnamed } = tracer;
+  const unowned = tracer.counters.unowned ?? 0;
+  if (!processes.length && !unowned) return null;
   const every = programs(processes);
   const closed = every.filter(({ attached }) => !attached).length;
   return (
@@ -93,6 +103,12 @@ export function Programs({ processes, unnamed }: { processes: readonly TracedPro
               <th scope="col" class="cell number">
                 Keys
               </th>
+              <th scope="col" class="cell number" title="Connections that began, and that a key opens">
+                Decrypted
+              </th>
+              <th scope="col" class="cell number" title="Connections that began, and that no key opens">
+                Without keys
+              </th>
               <th scope="col" class="cell">
                 Probe
               </th>
@@ -112,6 +128,8 @@ export function Programs({ processes, unnamed }: { processes: readonly TracedPro
                   {one.library}
                 </td>
                 <td class="cell number">{count(one.keys)}</td>
+                <td class="cell number">{count(one.withKeys)}</td>
+                <td class={one.withoutKeys ? "cell number uneasy" : "cell number"}>{count(one.withoutKeys)}</td>
                 <td class={one.attached ? "cell captured" : "cell captured uneasy"}>
                   {one.attached ? "reads keys" : "none"}
                   {one.problem && `: ${one.problem}`}
@@ -121,11 +139,17 @@ export function Programs({ processes, unnamed }: { processes: readonly TracedPro
           </tbody>
         </table>
       </section>
+      {unowned > 0 && <p class="faint">{unownedInShort(unowned)}</p>}
       {(every.length > MOST || unnamed > 0) && (
         <p class="faint">{count(Math.max(0, every.length - MOST) + unnamed)} more are not shown.</p>
       )}
     </details>
   );
+}
+
+/** Connections that stay closed, and whose they are nobody knows. */
+export function unownedInShort(unowned: number): string {
+  return `${many(unowned, "connection")} without keys of which no process is known: of other machines, or reset.`;
 }
 
 function ids(pids: readonly number[]): string {

@@ -54,7 +54,7 @@ export interface Link {
 /** Counters of the ledger by name; of some by reason. */
 export type Counters = Record<string, number | Record<string, number>>;
 
-/** A process that has a TLS library: whether its keys are read, and why not. */
+/** A process that has a TLS library, or connections: whether its keys are read, and why not. */
 export interface TracedProcess {
   pid: number;
   name: string;
@@ -63,6 +63,9 @@ export interface TracedProcess {
   attached: boolean;
   problem: string;
   keys: number;
+  /** Its connections that a key opens, and those that none does. */
+  with_keys: number;
+  without_keys: number;
   running: boolean;
 }
 

@@ -129,9 +129,7 @@ function Facts({ worker, figures }: { worker: Worker; figures: Figures }) {
           {capture.restarts > 0 && <span class="uneasy">, capture restarted {many(capture.restarts, "time")}</span>}
         </Fact>
       </dl>
-      {figures.tls?.tracer && (
-        <Programs processes={figures.tls.tracer.processes} unnamed={figures.tls.tracer.unnamed} />
-      )}
+      {figures.tls?.tracer && <Programs tracer={figures.tls.tracer} />}
       {figures.notices.length > 0 && (
         <details class="notices">
           <summary>{many(figures.notices.length, "notice")}</summary>
