@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
+from tls_shop import Shop
 
 from pysniff.cli import tls_checks, tls_programs
 from pysniff.cli.finding import Verdict
@@ -20,6 +25,7 @@ FINE = Finding("bpf", Needed.KEYS)
 class Report:
     processes: tuple[TracedProcess, ...]
     files: int = 1
+    unowned: int = 0
     problems: tuple[str, ...] = ()
 
 
@@ -83,7 +89,9 @@ def test_programs_that_cannot_be_read_come_first_and_say_why(monkeypatch: pytest
         "-- : java (99): OpenSSL 3.0 in /usr/lib/libssl.so.3: JSSE gives its keys to nobody -> ",
         "ok : nginx (10, 11, 12, 13 and 3 more): OpenSSL 3.0 in /usr/lib/libssl.so.3: keys can be read -> ",
     ]
-    assert "SSLKEYLOGFILE" in lines[-1]
+    assert "SSLKEYLOGFILE" in lines[-2]
+    # Nothing was captured, so there is nothing to count, and that is said.
+    assert lines[-1].startswith("-- connections: were not counted -> pysniff doctor --watch")
 
 
 def test_many_programs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +99,31 @@ def test_many_programs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = said(monkeypatch, (FINE,), Secrets(every))
     assert len([line for line in lines if "libssl" in line]) == tls_programs.MOST
     assert any("and 60 other programs" in line for line in lines)
+
+
+def test_keys_and_connections_are_counted_for_each_program_while_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [replace(process(pid, "nginx"), keys=10, with_keys=2) for pid in (10, 11)]
+    every.append(replace(process(5, "uv", attached=False, problem="no way", running=False), without_keys=1_234))
+    every.append(TracedProcess(6, "tunnel", "", "", False, "none was found", 0, True, 0, 1))
+    watched: list[float] = []
+
+    def report(seconds: float) -> Report:
+        watched.append(seconds)
+        return Report(tuple(every), unowned=1)
+
+    monkeypatch.setattr(tls_checks, "_watched", report)
+    monkeypatch.setattr("pysniff.tracer.privileges.examine", lambda: (FINE,))
+    lines = [f"{one.verdict.value} {one.name}: {one.text}" for one in tls_checks.tls_checks(2.5)]
+    assert watched == [2.5]
+    assert "ok programs: 2 of 2 running programs with a TLS library can be read" in lines
+    assert [line for line in lines if "decrypted" in line] == [
+        "-- : tunnel (6): none was found; 0 keys seen, 0 connections decrypted, 1 without keys",
+        "-- : uv (ended): OpenSSL 3.0 in /usr/lib/libssl.so.3: no way;"
+        " 0 keys seen, 0 connections decrypted, 1,234 without keys",
+        "ok : nginx (10, 11): OpenSSL 3.0 in /usr/lib/libssl.so.3: keys can be read;"
+        " 20 keys seen, 4 connections decrypted, 0 without keys",
+    ]
+    assert lines[-1] == "-- connections: 1 connection without keys of which no process is known"
 
 
 def test_what_fails_as_the_probes_are_placed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,3 +137,23 @@ def test_this_very_program_is_found() -> None:
     checks = [*tls_checks.tls_checks()]
     assert not [check for check in checks if check.verdict is Verdict.BAD]
     assert any(check.verdict is Verdict.FINE and "keys can be read" in check.text for check in checks)
+
+
+@pytest.mark.needs_ebpf
+def test_watching_counts_the_connections_of_this_very_program(tmp_path: Path) -> None:
+    over = Event()
+    with Shop(tmp_path) as shop:
+
+        def talk() -> None:
+            while not over.is_set():
+                shop.get("/")
+
+        talking = Thread(target=talk)
+        talking.start()
+        try:
+            checks = [*tls_checks.tls_checks(2.0)]
+        finally:
+            over.set()
+            talking.join()
+    own = [check.text for check in checks if f"({os.getpid()}" in check.text or f" {os.getpid()}" in check.text]
+    assert any(re.search(r"[1-9]\d* keys? seen, [1-9]\d* connections? decrypted", text) for text in own), own
