@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -26,6 +27,7 @@ from tracer_bed import (
     until,
 )
 
+from pysniff.errors import OptionError
 from pysniff.secrets import Secrets
 from pysniff.tracer import uprobe
 from pysniff.tracer.kernel_secrets import KernelSecrets
@@ -220,11 +222,32 @@ def test_after_close_there_is_nothing_to_wait_for(bed: Bed) -> None:
 
 
 def test_a_report_tells_which_library_a_process_has(bed: Bed, kernel: KernelSecrets) -> None:
-    # nginx is not among those that are asked for, but its library has the probe.
-    traced = [one for one in kernel.report().processes if one.pid == bed.worker]
-    assert [(one.comm, one.attached, one.running) for one in traced] == [("nginx", True, True)]
-    assert traced[0].library.startswith("OpenSSL ")
-    assert "libssl" in traced[0].path
+    client = bed.python("TLSv1_3", 1, "")
+    processes = kernel.report().processes
+    finish(client)
+    for pid, attached in ((client.pid, True), (bed.worker, False)):
+        (one,) = [one for one in processes if one.pid == pid]
+        assert (one.attached, one.running) == (attached, True)
+        assert one.library.startswith("OpenSSL ")
+        assert "libssl" in one.path
+        # nginx is not among those that are asked for.
+        assert one.problem.startswith("left out") is not attached
+
+
+def test_whether_a_process_is_asked_for_is_known_by_its_number_its_name_or_its_control_group() -> None:
+    groups = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+    assert Limits().include(7, "nginx")
+    assert Limits(pids=frozenset({7})).include(7, "nginx")
+    assert not Limits(pids=frozenset({7})).include(8, "nginx")
+    assert Limits(names=frozenset({"a-name-of-more-than-15"})).include(8, "a-name-of-more-")
+    assert not Limits(names=frozenset({"nginx"})).include(8, "nginx-debug")
+    if groups and not groups[0].endswith("/.."):
+        try:
+            own = cgroup_id(groups[0][3:])
+        except OptionError:
+            return  # not mounted
+        assert Limits(cgroups=frozenset({own})).include(os.getpid(), "python")
+        assert not Limits(cgroups=frozenset({own + 1})).include(os.getpid(), "python")
 
 
 def test_secrets_are_not_in_what_is_printed(bed: Bed, kernel: KernelSecrets) -> None:
