@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from tracer_bed import CLIENTS, PATIENCE, PYTHON_CLIENT, Bed, are_all, finish, logged, own_library, seen, until
 
-from pysniff.tracer.kernel_secrets import KernelSecrets, TracedProcess
+from pysniff.tracer.kernel_secrets import KernelSecrets
 from pysniff.tracer.limits import Limits
+from pysniff.tracer.traced import TracedProcess
 
 pytestmark = [
     *(pytest.mark.needs_ebpf, pytest.mark.needs_root),
