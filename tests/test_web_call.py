@@ -139,8 +139,7 @@ def test_what_the_feed_tells_while_a_call_is_on_its_way_is_not_lost(web: WebBed,
         with server:
             client.sendall(b"GET /one/late HTTP/1.1\r\nHost: held.test\r\n\r\n")
             server.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nso far, ")
-            until(lambda: web.hub.entries('path == "/one/late"', newest_first=True), "the call to be held")
-            id = web.hub.entries('path == "/one/late"', newest_first=True)[0]["id"]
+            id = one(web, 'path == "/one/late"')
             held: list[tuple[Route, APIResponse]] = []
 
             def hold(route: Route) -> None:

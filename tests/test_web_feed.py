@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -32,6 +32,9 @@ class Held:
 
     def answer(self) -> None:
         self._server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
         self._server.close()
 
@@ -41,7 +44,8 @@ def patient(web: WebBed, browser: Browser) -> Iterator[tuple[Page, Held]]:
     """A page before which a call began that is not answered: one is shown as open once it is for ten seconds."""
     page = opened(browser.new_page(), web, 'path == "/patient"')
     expect(page.get_by_role("heading", name=re.compile("No", re.IGNORECASE))).to_be_visible()
-    yield page, Held(web, 9_100, "/patient")
+    with closing(Held(web, 9_100, "/patient")) as held:
+        yield page, held
     page.context.close()
 
 
@@ -404,16 +408,16 @@ def test_a_phone_has_two_lines_a_call_and_nothing_beside_the_window(web: WebBed,
 
 
 def test_what_history_tells_as_open_is_answered_when_it_is(web: WebBed, page: Page) -> None:
-    held = Held(web, 9_200, "/held")
-    web.hub.wait_calls('path == "/held"')
-    opened(page, web, 'path == "/held"')
-    status = row(page, "/held").locator(".of-status")
-    expect(status).to_have_text("…")
-    status.hover()
-    expect(status).to_have_attribute("title", "still open")
-    held.answer()
-    expect(status).to_have_text(re.compile(r"^200\+?$"))
-    expect(rows(page)).to_have_count(1)
+    with closing(Held(web, 9_200, "/held")) as held:
+        web.hub.wait_calls('path == "/held"')
+        opened(page, web, 'path == "/held"')
+        status = row(page, "/held").locator(".of-status")
+        expect(status).to_have_text("…")
+        status.hover()
+        expect(status).to_have_attribute("title", "still open")
+        held.answer()
+        expect(status).to_have_text(re.compile(r"^200\+?$"))
+        expect(rows(page)).to_have_count(1)
 
 
 def test_an_open_call_is_marked_until_its_answer_comes(patient: tuple[Page, Held]) -> None:

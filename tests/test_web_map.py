@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from browser import PHONE, NewPage, shot
+from cluster_programs import until
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -221,6 +222,8 @@ def test_a_filter_that_the_hub_refuses_is_told_in_its_words(web: WebBed, page: P
 
 def test_a_node_that_is_away_is_named(web: WebBed, page: Page) -> None:
     web.workers["n2"].stop()
+    # Who is asked just when it goes is waited for, longer than a page is here.
+    until(lambda: any(one["state"] != "connected" for one in web.hub.ask("/api/workers")["workers"]), "n2 to be away")
     try:
         open_map(page, web)
         page.get_by_role("button", name="Stored").click()
