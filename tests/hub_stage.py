@@ -32,6 +32,12 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def settled() -> None:
+    """Whatever is on its way has arrived: in so many rounds of the event loop, however long each takes."""
+    for _ in range(60):
+        await asyncio.sleep(0.005)
+
+
 class Answer:
     """What one worker says to one question; it stays silent until told what to say."""
 

@@ -7,7 +7,7 @@ import gc
 import random
 
 import pytest
-from hub_stage import Stage, run, until
+from hub_stage import Stage, run, settled, until
 
 from pysniff.cluster.hub import asking, feed, feeds, source, told
 from pysniff.cluster.hub.messages import Message
@@ -379,12 +379,12 @@ def test_a_client_with_history_is_handed_over_to_the_shared_question(monkeypatch
             for name in "ab":
                 new[name].caught_up()
                 new[name].batch((99, 1), until=100)  # before the client is at that: its own question tells it
-            await asyncio.sleep(0.3)
+            await settled()
             for name in "ab":
                 own[name].batch((50, 0), until=60)
                 own[name].caught_up()
             await client.until("caught_up")
-            await asyncio.sleep(0.3)
+            await settled()
             new["a"].batch((101, 2), (102, 3), until=103)  # by both, here first
             new["b"].batch((102, 4), until=103)
             await client.shows(1 + 3)
@@ -486,7 +486,7 @@ def test_history_waits_for_a_slow_client() -> None:
                 a.batch(*(at + part / 100 for part in range(100)), until=at + 1, size=1000)
             a.end()
             await until(lambda: a.sent > 10)
-            await asyncio.sleep(0.5)
+            await settled()
             assert a.sent < 300  # of 40 MB: what sockets and queues hold
             end = await client.until("end")
             assert end["figures"]["entries"] == len(client.entries) == 40_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientPayloadError
-from hub_stage import Answer, Stage, run, until
+from hub_stage import Answer, Stage, run, settled, until
 from packets import ethernet_tcp
 
 from pysniff.capture.pcapng import PcapngParser
@@ -105,7 +105,7 @@ def test_a_file_of_any_size_is_not_held_and_waits_for_its_reader() -> None:
                 a.chunk(range(at * 100, at * 100 + 100), [piece] * 100)
             a.end()
             response = await asking
-            await asyncio.sleep(0.5)
+            await settled()
             assert a.sent < 200  # of 40 MB: what sockets and one credit hold
             size = 0
             async for part in response.content.iter_any():
