@@ -188,6 +188,11 @@ class Decoder:
         self._leads: dict[bytes, Lead] = {}  # while the table stands still
         self._lent = False  # somebody may still look into the table as it is now
 
+    @property
+    def highest(self) -> int:
+        """The highest index that says something."""
+        return FIRST - 1 + len(self._table)
+
     def forget(self) -> None:
         """Blocks were lost: a new epoch begins."""
         self.epoch += 1

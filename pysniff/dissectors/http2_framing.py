@@ -404,7 +404,8 @@ class Framing(Payloads):
         if self.left and self.ends and whose is not None:
             unfinished = unfinished - {whose}
         stray = self.left > 0 and (self.is_stray or whose is not None)
-        frames = (bytes(self._buffer), begun, self._need, self.left, stray, self.most)
+        need = self._need if self._buffer else 0
+        frames = (bytes(self._buffer), begun, need, self.left, stray, self.most)
         return HalfState(table, self._fresh, self._joined, *frames, self.loss, self.resumed, tuple(sorted(unfinished)))
 
     def recall(self, state: HalfState) -> None:

@@ -97,6 +97,12 @@ class Columns:
         data = self.block.data
         return data[at + 12 : at + 24] if data[at] >> 4 == 4 else data[at + 8 : at + 44]
 
+    def ack(self) -> Ints:
+        """Of TCP segments of a common shape: what they acknowledge."""
+        words = self._gather("u1", _LINKS[self.block.linktype][0], self.start)
+        header = np.where(words >> 4 == 4, 20, 40) + _LINKS[self.block.linktype][0]
+        return self._gather(">u4", 8, self.start + header)
+
     def payload(self, index: int) -> bytes:
         """The payload of one packet; of one without common shape it is decoded again."""
         at = int(self.body[index])

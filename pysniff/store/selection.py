@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pysniff.decode import Decoder
 from pysniff.limits import KIB, MIB
 from pysniff.packet import Block
 from pysniff.plain import PlainChunk
 from pysniff.plain_block import BLOCK_TYPE
-from pysniff.store.columns import Ints
+from pysniff.store.columns import Columns, Ints
 from pysniff.store.directory import SegmentFiles
 from pysniff.store.heard import chunk_at
 from pysniff.store.index import Index
@@ -58,7 +59,18 @@ class Piece:
             elif (chunk := chunk_at(self.data, int(offsets[0]))) is not None:
                 yield chunk, numbers
 
+    def columns(self, index: Index, decoder: Decoder) -> Iterator[tuple[Columns, Ints]]:
+        """As blocks(), for numpy."""
+        for block, records, numbers in self._runs(index):
+            yield Columns(block, records, decoder), numbers
+
     def _blocks(self, index: Index) -> Iterator[tuple[Block, Ints]]:
+        for block, records, numbers in self._runs(index):
+            block.records.extend(zip(*records.tolist(), strict=True))
+            yield block, numbers
+
+    def _runs(self, index: Index) -> Iterator[tuple[Block, Ints, Ints]]:
+        """A block without its records, and these: a row of each of their four fields."""
         found = headers(self.data, self.offsets)
         good = sound(self.data, self.offsets, found) & (found["interface"] < len(index.interfaces))
         if not good.all():
@@ -69,15 +81,13 @@ class Piece:
             return
         times = (found["high"].astype(np.int64) << 32) | found["low"]
         start = offsets + HEAD
-        end = start + found["size"]
+        records = np.array([times, start, start + found["size"], np.maximum(found["wire"], found["size"])])
         interface = found["interface"]
         edges = [0, *(np.flatnonzero(interface[1:] != interface[:-1]) + 1).tolist(), len(found)]
-        columns = [times.tolist(), start.tolist(), end.tolist(), np.maximum(found["wire"], found["size"]).tolist()]
-        records = list(zip(*columns, strict=True))
         data = self.data + _PADDING
         for begin, stop in pairwise(edges):
             linktype, name = index.interfaces[int(interface[begin])]
-            yield Block(data, records[begin:stop], linktype, name), numbers[begin:stop]
+            yield Block(data, [], linktype, name), records[:, begin:stop], numbers[begin:stop]
 
 
 def pieces(files: SegmentFiles, index: Index, numbers: Ints) -> Iterator[Piece]:
