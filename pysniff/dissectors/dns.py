@@ -11,6 +11,7 @@ from typing import ClassVar
 from pysniff.dissector import Dissector, Match, Output, Undecoded
 from pysniff.dissectors.dns_match import Kind, agree, framed, recognise
 from pysniff.dissectors.dns_messages import DnsAnnouncement, DnsMessage, DnsQuery, DnsResponse
+from pysniff.dissectors.dns_names import names_of
 from pysniff.dissectors.dns_sections import HEADER, Survey, name_at, survey
 from pysniff.dissectors.dns_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
@@ -106,6 +107,17 @@ class Dns(_Exchange):
 
     def pending(self, side: Side) -> int:
         return 0
+
+
+def told(datagram: bytes) -> list[tuple[bytes, str]]:
+    """The names of addresses that a datagram tells, which a conversation of DNS takes: what its message would say."""
+    # Nearly all that say nothing: queries, failures, and what has no answer.
+    if len(datagram) < HEADER or not datagram[2] & 0x80 or datagram[3] & 0x0F or datagram[6:8] == b"\0\0":
+        return []
+    found = survey(datagram)
+    if found.fault is not None and found.fault.kind == "malformed" and not found.questions:
+        return []
+    return [*names_of(datagram, found.records)]
 
 
 class _Half:

@@ -4,6 +4,7 @@ packets tell of that (naming.py); keeper.py is the process."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 
 from pysniff.entry import Entry
@@ -11,7 +12,7 @@ from pysniff.limits import MIB, Limits
 from pysniff.names import Learnt, Lesson
 from pysniff.packet import Block
 from pysniff.sniffer import Sniffer
-from pysniff.store import naming, sidecar
+from pysniff.store import naming, naming_datagrams, sidecar
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.columns import Ints
 from pysniff.store.directory import PAGE, segments
@@ -35,7 +36,8 @@ class NameKeeper:
         self._is_over = is_over
         self._catalogue = Catalogue(directory)
         self._names = Learnt()
-        self._passage = _Listening(Sniffer(limits=LIMITS))
+        self._passage = _Listening(Sniffer(limits=LIMITS))  # for all but datagrams
+        self._datagrams = naming_datagrams.Datagrams(LIMITS)
         self._done = -1  # the segment that was read last
         self._begin()
 
@@ -76,12 +78,16 @@ class NameKeeper:
         return True
 
     def _read(self, chapter: Chapter) -> Iterator[Told]:
-        chapter.choose(naming.tells(chapter.index))
+        tell = naming.tells(chapter.index)
+        datagrams = tell & naming_datagrams.are_datagrams(chapter.index)
+        told = self._datagrams.told(chapter, datagrams) if datagrams.any() else []
+        chapter.choose(tell & ~datagrams)
         for _ in self._passage.read(chapter):
             if self._is_over():
                 raise SystemExit
-            yield from self._passage.take()
-        yield from self._passage.take()
+        found = sorted([*told, *self._passage.take()], key=lambda one: one.packet)
+        for one, clock in zip(found, accumulate([one.clock for one in found], max), strict=True):
+            yield one._replace(clock=clock)
 
     def _room(self) -> int:
         return self._total - naming.disk_use(self._directory)

@@ -30,7 +30,8 @@ _PADDING = bytes(Block.PADDING)
 
 
 class Piece:
-    """Bytes of a segment, and in them packets of it: `numbers` in the index, `offsets` in the bytes."""
+    """Bytes of a segment, and in them packets of it: `numbers` in the index, `offsets` in the bytes. Behind the last one
+    are so many as a Block wants."""
 
     __slots__ = ("data", "numbers", "offsets")
 
@@ -84,10 +85,9 @@ class Piece:
         records = np.array([times, start, start + found["size"], np.maximum(found["wire"], found["size"])])
         interface = found["interface"]
         edges = [0, *(np.flatnonzero(interface[1:] != interface[:-1]) + 1).tolist(), len(found)]
-        data = self.data + _PADDING
         for begin, stop in pairwise(edges):
             linktype, name = index.interfaces[int(interface[begin])]
-            yield Block(data, [], linktype, name), records[:, begin:stop], numbers[begin:stop]
+            yield Block(self.data, [], linktype, name), records[:, begin:stop], numbers[begin:stop]
 
 
 def pieces(files: SegmentFiles, index: Index, numbers: Ints) -> Iterator[Piece]:
@@ -122,9 +122,11 @@ def _piece(fd: int, ranges: Sequence[_Range], numbers: Ints, offsets: Ints, ends
     places: list[Ints] = []
     size = 0
     for first, stop, low, high in ranges:
-        data = os.pread(fd, high - low, low)
+        data = os.pread(fd, high - low + len(_PADDING), low)
         if len(data) < high - low:  # the file is shorter than it was
             stop = first + int(np.searchsorted(ends[first:stop], low + len(data), "right"))
+        if len(data) < high - low + len(_PADDING):
+            data += _PADDING
         parts.append(data)
         chosen.append(numbers[first:stop])
         places.append(offsets[first:stop] + (size - low))
