@@ -68,7 +68,12 @@ class Block:
         """Of what libpcap gave: `data` without padding, and in `meta` four 32-bit numbers a packet: seconds,
         microseconds, first byte, length. Packets follow one another without gaps. `records` is made when asked for.
         """
-        block = cls(data + bytes(cls.PADDING), [], linktype, interface, sums=(len(meta) // 16, len(data)))
+        return cls.padded(data + bytes(cls.PADDING), meta, linktype, interface)
+
+    @classmethod
+    def padded(cls, data: bytes, meta: bytes, linktype: int, interface: str) -> Block:
+        """As captured_live(), of data that has its padding."""
+        block = cls(data, [], linktype, interface, sums=(len(meta) // 16, len(data) - cls.PADDING))
         block.meta, block._records = meta, None
         return block
 

@@ -89,14 +89,17 @@ class _Half:
 
 
 class Skim:
-    """`read()` the bytes of each half, the client's first; then state(). Raises Unusual, and is of no use then."""
+    """`read()` the bytes of each half; then state(). Raises Unusual, and is of no use then.
 
-    def __init__(self, limits: Limits, state: bytes = b"") -> None:
+    `still`: header blocks that move no table, and the highest index in each; several connections may share it.
+    """
+
+    def __init__(self, limits: Limits, still: dict[bytes, int], state: bytes = b"") -> None:
         self._limits = limits
         self._client, self._server = _Half(limits), _Half(limits)
         self._low = self._high = 0  # of the client's streams
         self._reset: set[int] = set()  # streams, in what is read now
-        self._still: dict[bytes, int] = {}  # header blocks, and the highest index in each
+        self._still = still
         if state:
             self._recall(state)
 

@@ -158,7 +158,11 @@ class Batch:
             )
             self._lists = [order.tolist(), *[column[order].tolist() for column in every[1:]]]
         table = self._table
-        packets = zip(*[values[start:stop] for values in self._lists], strict=True)
+        group = [values[start:stop] for values in self._lists]
+        # From behind the last SYN on, what is recognised needs no looks at single packets; `clock` only rises.
+        alike = start + max((place for place, flags in enumerate(group[2], 1) if flags & SYN), default=0)
+        latest = group[-1][-1]
+        packets = zip(*group, strict=True)
         number = -1
         for place, (index, at, flags, length, back, kind, seq, size, clock) in enumerate(packets, start):
             payload = length or kind != TCP
@@ -200,6 +204,34 @@ class Batch:
                 flow.moved(end, seq, length, clock, length)
             if flags & (FIN | RST):
                 flow.closing(end, flags, at)
+            if flow.kept and flow.detection is None and place >= alike and kind == TCP and latest < flow.expires:
+                rows[place + 1 : stop] = number
+                self._keep_all(flow, [values[place + 1 - start :] for values in group])
+                return
+
+    def _keep_all(self, flow: Followed, group: list[list[int]]) -> None:
+        """The rest of a group: TCP segments without SYN of a conversation that is recognised, as run() takes them."""
+        _, times, every, lengths, backs, _, seqs, sizes, clock = group
+        if not times:
+            return
+        flow.packets += len(times)
+        flow.bytes += sum(sizes)
+        flow.begin, flow.end = min(flow.begin, *times), max(flow.end, *times)
+        begin, reach, seen = [-1, -1], [0, 0], [0, 0]
+        for length, back, seq in zip(lengths, backs, seqs, strict=True):
+            if length:
+                way = int(back)
+                if begin[way] < 0:
+                    begin[way] = seq
+                reach[way] = max(reach[way], ((seq + length - begin[way] + SIGN) & MASK) - SIGN)
+                seen[way] += length
+        forward = 1 if flow.forward else 0
+        for way in (0, 1):
+            if seen[way]:
+                flow.moved(way ^ forward, begin[way], reach[way], clock[-1], seen[way])
+        for flags, back in zip(every, backs, strict=True):
+            if flags & (FIN | RST):
+                flow.closing(int(back) ^ forward, flags, flow.end)
 
     def _is_new(self, flow: Followed, back: bool, seq: int, flags: int) -> bool:
         """Whether a SYN begins another connection between the same ends (Connections._syn)."""

@@ -163,16 +163,40 @@ class FlowTable:
 
     def _look_for_turns(self, columns: Columns, numbers: Ints) -> None:
         """A conversation that may go on in another protocol promises nothing any more."""
-        data, touched = columns.block.data, self._touched
-        for word in {word for flow in touched.values() for word in flow.turns}:
-            found = data.find(word)
-            while found >= 0:
-                index = int(np.searchsorted(columns.start, found, "right")) - 1
-                flow = touched.get(int(numbers[index])) if index >= 0 else None
-                if flow is not None and word in flow.turns:
-                    flow.marks |= UNSURE
-                    flow.goes_on = self._dissectors[flow.protocol].turned(columns.payload(index))
-                    if flow.goes_on:
-                        flow.turns = ()
-                index += 1
-                found = data.find(word, max(found + 1, int(columns.start[index]))) if index < len(columns) else -1
+        touched = self._touched
+        turning = [number for number, flow in touched.items() if flow.turns]
+        if not turning:
+            return
+        words = {word for number in turning for word in touched[number].turns}
+        find = columns.block.data.find
+        for begin, end in _regions(columns, numbers, turning):
+            for word in words:
+                if (found := find(word, begin, end)) >= 0:
+                    self._found_turn(word, columns, numbers, found, end)
+
+    def _found_turn(self, word: bytes, columns: Columns, numbers: Ints, found: int, end: int) -> None:
+        """A word stands in a block's bytes, and maybe again before `end`; one a packet is enough."""
+        data, start = columns.block.data, columns.start
+        while found >= 0:
+            index = int(np.searchsorted(start, found, "right")) - 1
+            flow = self._touched.get(int(numbers[index])) if index >= 0 else None
+            if flow is not None and word in flow.turns:
+                flow.marks |= UNSURE
+                flow.goes_on = self._dissectors[flow.protocol].turned(columns.payload(index))
+                if flow.goes_on:
+                    flow.turns = ()
+            index += 1
+            found = data.find(word, max(found + 1, int(start[index])), end) if index < len(start) else -1
+
+
+def _regions(columns: Columns, numbers: Ints, wanted: list[int]) -> list[tuple[int, int]]:
+    """Where in a block's bytes there are payloads of these rows, and none of others."""
+    chosen = np.zeros(max(wanted) + 2, np.bool_)
+    chosen[wanted] = True
+    full = np.flatnonzero(columns.length > 0)
+    if not len(full):
+        return []
+    mine = chosen[np.minimum(numbers[full], len(chosen) - 1)]
+    edges = np.flatnonzero(np.diff(mine, prepend=False, append=False))
+    first, last = full[edges[::2]], full[edges[1::2] - 1]
+    return list(zip(columns.start[first].tolist(), (columns.start[last] + columns.size[last]).tolist(), strict=True))

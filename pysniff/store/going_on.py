@@ -41,6 +41,7 @@ class GoingOn:
         self._readers: list[_Reader] = []
         # From an earlier process, and not plain: conversations that have said nothing since.
         self._silent: dict[bytes, Resumption] = {}
+        self._over: set[bytes] = set()  # conversations that a Sniffer still has, and that do not go on
         self._time = 0
 
     def resume(self, states: Iterable[Resumption]) -> None:
@@ -109,22 +110,24 @@ class GoingOn:
         for name in over:
             self._silent.pop(name, None)
             del self._ends[name]
-        self._over = {name for name, goes_on in here.items() if not goes_on}
+        self._over |= {name for name, goes_on in here.items() if not goes_on}
 
     def states(self, oldest: int) -> list[Resumption]:
         """What goes on behind what was read; `oldest`: the segment that is."""
         found = dict(self._skimming.known)
-        for reader in (self._always, *self._readers):
-            states = {tables.name_of(one): one for one in reader.sniffer.remember()}
-            for name, one in states.items():
-                if name not in self._over:
-                    found.setdefault(name, one)
+        told = {tables.name_of(one): one for reader in self._all() for one in reader.sniffer.remember()}
+        self._over &= told.keys()  # the others are forgotten there, too
+        for name in told.keys() - self._over:
+            found.setdefault(name, told[name])
         for name, one in self._silent.items():
             found.setdefault(name, one)
         names = {int(np.frombuffer(name, np.uint64)[0]) for name in found}
-        for reader in (self._always, *self._readers):
+        for reader in self._all():
             reader.passage.forget(oldest, names)
         return [*found.values()]
+
+    def _all(self) -> list[_Reader]:
+        return [self._always, *self._readers]
 
 
 class _Reader:

@@ -2,9 +2,10 @@
 that the next segment begins with (tables.py), so that the older one can be dropped; so it does with what tells names
 (naming_keeper.py).
 
-`python -m pysniff.store.keeper DIRECTORY TOTAL EACH [TOTAL EACH]`: bytes that all files of tables may take, and one,
-and the same of names; 0 where there is no need. It ends with its standard input, of which a byte says that a segment
-is finished. It holds no lock, and whoever ends it loses nothing but time: the next one goes on from the newest file.
+`python -m pysniff.store.keeper DIRECTORY TOTAL EACH FROM TOTAL EACH`: bytes that all files of tables may take, and one;
+what the store must have before any is written; the first two of names. It ends with its standard input, of which a byte
+says that a segment is finished. It holds no lock, and whoever ends it loses nothing but time: the next one goes on from
+the newest file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pysniff.errors import FileError
 from pysniff.resumption import Resumption
 from pysniff.store import sidecar, tables
 from pysniff.store.catalogue import Catalogue, Chapter
-from pysniff.store.directory import SegmentFiles, segments
+from pysniff.store.directory import SegmentFiles, segments, size_of
 from pysniff.store.going_on import GoingOn
 from pysniff.store.later import Later
 from pysniff.store.naming_keeper import NameKeeper
@@ -29,18 +30,27 @@ _POLL = 1.0
 
 
 class Keeper:
-    """`step()` after `step()`. `total`, `each`: bytes, as of the module. `is_over`: asked while it reads. `patient`: the
-    newer half of a store is left unread: the longer it waits, the fewer conversations go on."""
+    """`step()` after `step()`. `total`, `each`: bytes, as of the module. `is_over`: asked while it reads.
+
+    `patient_from`: the store is left alone before it has so many bytes, and then its newer half is: the longer it
+    waits, the fewer conversations go on. None: everything is read at once.
+    """
 
     def __init__(
-        self, directory: Path, total: int, each: int, is_over: Callable[[], bool] = lambda: False, *, patient: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        directory: Path,
+        total: int,
+        each: int,
+        is_over: Callable[[], bool] = lambda: False,
+        *,
+        patient_from: int | None = None,
+    ) -> None:
         self._directory = directory
         self._total = total
         self._each = each
-        self._patient = patient
+        self._patient_from = patient_from
         self._catalogue = Catalogue(directory)
-        self._later = Later(self._catalogue)
+        self._later = Later(self._catalogue, tables.remembering())
         self._reading = GoingOn(is_over)
         self._done = -1  # the segment that was read last
         self._written: Sequence[Resumption] = ()  # what the file of the next one has
@@ -60,7 +70,7 @@ class Keeper:
         """Read the next segment that is finished, if there is one; whether there was."""
         every = segments(self._directory)
         after = [files for files in every if files.number > self._done]
-        if len(after) < 2 or (self._patient and len(after) <= len(every) // 2):
+        if len(after) < 2 or self._has_time(every, len(after)):
             return False
         files, following, *_ = after
         chapter = self._catalogue.chapter(files)
@@ -70,8 +80,15 @@ class Keeper:
             self._shrink(chapter)
         self._done = files.number
         self._written = self._reading.states(every[0].number)
-        self._put(following, self._written)
+        if self._written or (chapter is not None and tables.promises(chapter.index.rows, chapter.index.protocols)):
+            self._put(following, self._written)
         return True
+
+    def _has_time(self, every: Sequence[SegmentFiles], left: int) -> bool:
+        """Whether the next segment is not dropped soon; `left`: those that were not read."""
+        if self._patient_from is None:
+            return False
+        return left <= len(every) // 2 or sum(size_of(files.packets) for files in every) < self._patient_from
 
     def _shrink(self, chapter: Chapter) -> None:
         """Who said nothing in a segment goes on in a later one, and has tables there."""
@@ -94,16 +111,19 @@ def _is_over(patience: float) -> bool:
         return True
 
 
+def _ends_now() -> bool:
+    return _is_over(0)
+
+
 def main(words: Sequence[str]) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, 19)  # absolute: the one that records may have taken precedence
-    directory, *sizes = words
-    total, each, names_total, names_each = [*map(int, sizes), 0, 0][:4]
+    directory = Path(words[0])
+    total, each, begin, names_total, names_each = map(int, words[1:])
     parent = os.getppid()
-    steps: list[Callable[[], bool]] = []
-    if total:
-        steps.append(Keeper(Path(directory), total, each, lambda: _is_over(0), patient=True).step)
-    if names_total:
-        steps.append(NameKeeper(Path(directory), names_total, names_each, lambda: _is_over(0)).step)
+    steps: list[Callable[[], bool]] = [
+        Keeper(directory, total, each, _ends_now, patient_from=begin).step,
+        NameKeeper(directory, names_total, names_each, _ends_now).step,
+    ]
     while True:
         try:
             moved = False

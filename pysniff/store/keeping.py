@@ -22,6 +22,8 @@ from pysniff.store.index import Index
 # there are some pages for each segment.
 _SHARE, _LARGEST_SHARE = 20, 8
 _PAGES = 4
+# Tables are needed once a store has this part of its limit.
+_FULL = 2
 # The same for names.
 _NAMES_SHARE, _LARGEST_NAMES_SHARE = 50, 16
 _NAMES_PAGES = 2
@@ -80,8 +82,9 @@ class Keeping:
 
     def reserved(self) -> int:
         """Bytes of the limit that are the keeper's, whatever it does meanwhile."""
-        used = tables.disk_use(self._directory) if self._needed or self._found else 0
-        names = naming.disk_use(self._directory) if self._names_needed or self._found else 0
+        writes = self._needed or self._names_needed or self._found
+        used = tables.disk_use(self._directory) if writes else 0
+        names = naming.disk_use(self._directory) if writes else 0
         return (max(used, self._total) if self._needed else used) + (
             max(names, self._names_total) if self._names_needed else names
         )
@@ -96,13 +99,10 @@ class Keeping:
     def is_due(self, used: int) -> bool:
         """Whether it is needed from now on, where the store has so many bytes: reserved() is more then."""
         before = self._needed, self._names_needed
-        half = self._limit // 2
+        half = self._limit // _FULL
         self._needed |= bool(self._promising) and used >= half
         self._names_needed |= bool(self._telling) and used >= min(half, UNNOTED)
-        changed = before != (self._needed, self._names_needed)
-        if changed:
-            self.close()  # the next one does the one and the other
-        return changed
+        return before != (self._needed, self._names_needed)
 
     def look(self) -> None:
         """Tell the keeper to look for a finished segment; have one, if it is needed."""
@@ -151,8 +151,7 @@ class Keeping:
             path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        sizes = [self._total if self._needed else 0, self._each]
-        sizes += [self._names_total if self._names_needed else 0, self._names_each]
+        sizes = (self._total, self._each, self._limit // _FULL, self._names_total, self._names_each)
         words = [str(self._directory.absolute()), *map(str, sizes)]
         command = [sys.executable, "-m", "pysniff.store.keeper", *words]
         self._started = time.monotonic()

@@ -15,10 +15,12 @@ from pysniff.store.rows import ENDED, UNKNOWN
 
 
 class Later:
-    """`look()` before questions about a segment."""
+    """`look()` before questions about a segment. `protocols`: of the conversations that matter; those that nobody knows
+    yet do, too."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, protocols: frozenset[str]) -> None:
         self._catalogue = catalogue
+        self._protocols = protocols
         self._names: dict[int, Words] = {}  # of the conversations in a segment, by its number
         self._newest = 0
         self._every: Words = np.zeros(0, np.uint64)
@@ -30,7 +32,7 @@ class Later:
         self._names = {number: names for number, names in self._names.items() if number in numbers}
         for files in finished:
             if files.number not in self._names and (later := self._catalogue.chapter(files)) is not None:
-                self._names[files.number] = np.unique(later.index.rows["name"].view(np.uint64))
+                self._names[files.number] = _names(later, self._protocols)
                 self._newest = max(self._newest, later.index.latest)
         parts = list(self._names.values())
         self._every = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
@@ -47,3 +49,11 @@ class Later:
         number = np.frombuffer(name, np.uint64)[0]
         place = int(np.searchsorted(self._every, number))
         return (place < len(self._every) and self._every[place] == number) or end + DEFAULT.idle >= self._newest
+
+
+def _names(chapter: Chapter, protocols: frozenset[str]) -> Words:
+    """Of the conversations in a segment that matter."""
+    rows = chapter.index.rows
+    numbers = [number for number, name in enumerate(chapter.index.protocols) if not name or name in protocols]
+    found: Words = rows["name"].view(np.uint64)[np.isin(rows["protocol"], numbers)]
+    return found

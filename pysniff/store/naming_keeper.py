@@ -73,7 +73,8 @@ class NameKeeper:
                 told.append(one)
         self._done = files.number
         names = Naming(before, told if len(told) <= _MOST else None)
-        sidecar.put(files, files.names, self._room(), lambda most: naming.encoded(names, min(most, self._each))[0])
+        if before or told or (chapter is not None and naming.tells(chapter.index).any()):
+            sidecar.put(files, files.names, self._room(), lambda most: naming.encoded(names, min(most, self._each))[0])
         self._passage.forget(files.number)
         return True
 

@@ -29,7 +29,7 @@ from pysniff.store.recording import Recording
 QUEUE = 64 * MIB
 # Packets of live blocks that are joined: most of what a block costs does not depend on its size. A quiet link's wait
 # for each other half the flush interval, and so much less for the flush.
-JOINED = 1_024
+JOINED = 2_048
 
 
 class Recorder:
@@ -257,14 +257,16 @@ class Recorder:
 
 def joined(blocks: Sequence[Block]) -> Block:
     """One live block of several of one interface."""
-    parts, metas, size = [], [], 0
+    parts: list[bytes | memoryview] = []
+    metas, size = [], 0
     for block in blocks:
         meta = np.frombuffer(block.meta, np.uint32).reshape(-1, 4).copy()
         meta[:, _START] += size
         metas.append(meta.tobytes())
-        parts.append(block.data[: -Block.PADDING])
+        parts.append(memoryview(block.data)[: -Block.PADDING])
         size += block.captured()
-    return Block.captured_live(b"".join(parts), b"".join(metas), blocks[0].linktype, blocks[0].interface)
+    parts.append(bytes(Block.PADDING))
+    return Block.padded(b"".join(parts), b"".join(metas), blocks[0].linktype, blocks[0].interface)
 
 
 _START = 2  # of the numbers that a live block has of each packet: where it begins

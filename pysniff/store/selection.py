@@ -30,8 +30,10 @@ _PADDING = bytes(Block.PADDING)
 
 
 class Piece:
-    """Bytes of a segment, and in them packets of it: `numbers` in the index, `offsets` in the bytes. Behind the last one
-    are so many as a Block wants."""
+    """Bytes of a segment, and in them packets of it: `numbers` in the index, `offsets` in the bytes.
+
+    Behind the last packet are so many bytes as a Block wants.
+    """
 
     __slots__ = ("data", "numbers", "offsets")
 

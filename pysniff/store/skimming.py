@@ -44,6 +44,7 @@ class Skimming:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._skims: dict[bytes, Skim] = {}
+        self._still: dict[bytes, int] = {}
         self.known: dict[bytes, Resumption] = {}
 
     def resume(self, states: Iterable[Resumption]) -> None:
@@ -52,7 +53,7 @@ class Skimming:
             try:
                 if one.protocol != PROTOCOL or one.client is None or None in one.due:
                     continue
-                self._skims[tables.name_of(one)] = Skim(self._limits, one.state)
+                self._skims[tables.name_of(one)] = Skim(self._limits, self._still, one.state)
             except Unusual:
                 continue
             self.known[tables.name_of(one)] = one
@@ -106,7 +107,7 @@ class Skimming:
         name = row["name"].tobytes()
         skim = self._skims.pop(name, None)
         if skim is None:
-            skim = Skim(self._limits)
+            skim = Skim(self._limits, self._still)
         try:
             skim.read(*((from_a, from_b) if row["client"] == A else (from_b, from_a)))
             self.known[name] = _behind(row, chapter.index.protocols, skim.state())
@@ -136,20 +137,24 @@ def _packets(chapter: Chapter, rows: Bools) -> _Packets | None:
     found: list[tuple[Ints, ...]] = []
     payloads: list[bytes] = []
     decoder = Decoder()
-    for piece in pieces(chapter.files, index, numbers):
-        for columns, places in piece.columns(index, decoder):
-            row = index.flows[places]
-            if (columns.kind != TCP).any() or (columns.body < 0).any():
-                return None
-            from_b = columns.back != back_of_a[row]
-            found.append((row, from_b, columns.seq, columns.ack(), columns.flags, columns.length))
-            data = columns.block.data
-            spans = zip(columns.body.tolist(), (columns.body + columns.length).tolist(), strict=True)
-            payloads += [data[begin:end] for begin, end in spans]
+    try:
+        for piece in pieces(chapter.files, index, numbers):
+            for columns, places in piece.columns(index, decoder):
+                row = index.flows[places]
+                if (columns.kind != TCP).any() or (columns.body < 0).any():
+                    return None
+                way, seq, flags = columns.back != back_of_a[row], columns.seq, columns.flags
+                values = (way, seq, columns.ack(), flags, columns.length)
+                found.append((row, *(each.astype(np.int64) for each in values)))
+                data = columns.block.data
+                spans = zip(columns.body.tolist(), (columns.body + columns.length).tolist(), strict=True)
+                payloads += [data[begin:end] for begin, end in spans]
+    except FileNotFoundError:
+        return None  # dropped meanwhile
     if len(payloads) != len(numbers) or not payloads:
         return None
-    row, from_b, *numeric = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _Packets(row, from_b.astype(np.bool_), *(each.astype(np.int64) for each in numeric), payloads)
+    row, way, seq, ack, flags, length = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _Packets(row, way == 1, seq, ack, flags, length, payloads)
 
 
 def _fresh(packets: _Packets, order: Ints, rows: np.ndarray) -> tuple[Bools, Bools]:
