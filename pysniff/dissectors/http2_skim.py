@@ -50,10 +50,10 @@ class Unusual(Exception):
 
 
 class _Half:
-    """One half, as HalfState has it. `going`: streams of which more may come; `largest`: the largest payload;
-    `partial`: whose payload is not all there."""
+    """One half, as HalfState has it. `going`: streams of which more may come; `silent`: those of them of which nothing
+    came; `largest`: the largest payload; `partial`: whose payload is not all there."""
 
-    __slots__ = ("decoder", "fresh", "held", "left", "is_stray", "partial", "most", "largest", "going")
+    __slots__ = ("decoder", "fresh", "held", "left", "is_stray", "partial", "most", "largest", "going", "silent")
 
     def __init__(self, limits: Limits) -> None:
         self.decoder = Decoder(limits)
@@ -64,6 +64,7 @@ class _Half:
         self.partial = 0
         self.most = self.largest = USUAL
         self.going: set[int] = set()
+        self.silent: set[int] = set()
 
     def recall(self, state: HalfState) -> None:
         table = state.table
@@ -84,7 +85,7 @@ class _Half:
         held, need = self.held, 0
         if held:
             need = HEADER + (unpack(held, 0)[0] >> 8) if len(held) >= HEADER else HEADER
-        frames = (held, None, need, self.left, self.is_stray, self.most)
+        frames = (held, None, need, self.left, self.left > 0 and self.is_stray, self.most)
         return HalfState(table, self.fresh, False, *frames, "", (), tuple(sorted(self.going)))
 
 
@@ -185,12 +186,15 @@ class Skim:
                     self._high = stream
                     self._low = self._low or stream
                     other.going.add(stream)
+                    other.silent.add(stream)
                     if not flags & END_STREAM:
                         going.add(stream)
                 elif stream not in going and not self._was_here(stream):
                     raise Unusual
-                elif flags & END_STREAM:
-                    going.discard(stream)
+                else:
+                    half.silent.discard(stream)
+                    if flags & END_STREAM:
+                        going.discard(stream)
             elif stop > end and kind <= CONTINUATION:
                 break
             else:
@@ -204,6 +208,8 @@ class Skim:
 
     def _data(self, half: _Half, data: bytes, begin: int, stop: int, flags: int, stream: int) -> None:
         """DATA that changes something."""
+        if stream in half.silent:
+            raise Unusual
         if not stream or (flags & PADDED and (begin == stop or stop > len(data) or data[begin] >= stop - begin)):
             raise Unusual
         if stop > len(data):
@@ -225,8 +231,9 @@ class Skim:
             if not self._low or stream < self._low or not stream & 1 or (other.left and stream == other.partial):
                 raise Unusual
             self._reset.add(stream)
-            half.going.discard(stream)
-            other.going.discard(stream)
+            for one in (half, other):
+                one.going.discard(stream)
+                one.silent.discard(stream)
         elif kind == SETTINGS and not flags & ACK:
             for setting, value in settings(data[begin:stop]):
                 if setting == MAX_FRAME_SIZE:
