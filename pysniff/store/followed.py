@@ -13,7 +13,7 @@ from pysniff.entry import Flow
 from pysniff.limits import DEFAULT, SECOND
 from pysniff.packet import FIN
 from pysniff.store.columns import TCP
-from pysniff.store.rows import BASE_A, BASE_B, ENDED, JOINED, KEPT, UNKNOWN, UNSURE, A, B, key_of
+from pysniff.store.rows import BASE_A, BASE_B, ENDED, JOINED, KEPT, PACK, UNKNOWN, UNSURE, A, B, key_of
 from pysniff.tcp import IDLE_CHECK, reverse
 
 MASK = 0xFFFFFFFF
@@ -30,7 +30,7 @@ class Followed:
     __slots__ = (
         "transport", "key", "forward", "number", "segment", "marks", "lead", "client", "first", "seq", "protocol",
         "goes_on", "bases", "syns", "ahead", "offsets", "before", "begin", "end", "packets", "bytes", "detection",
-        "seen", "kept", "cut_packets", "cut_bytes", "cut_end", "pulse", "fins", "begun", "turns", "expires",
+        "seen", "kept", "cut_packets", "cut_bytes", "cut_end", "pulse", "fins", "begun", "turns", "expires", "_name",
     )  # fmt: skip
 
     def __init__(self, transport: int, key: bytes, forward: bool, at: int) -> None:
@@ -65,6 +65,7 @@ class Followed:
         self.begun = False
         self.turns: tuple[bytes, ...] = ()  # Dissector.turns of the protocol
         self.expires = NEVER  # when what comes is a conversation of its own
+        self._name = b""
 
     def begin_with(self, end: int, seq: int, at: int, clock: int) -> None:
         """The first payload, as Connections._begin() and Exchanges._begin() see it."""
@@ -141,30 +142,34 @@ class Followed:
 
     @property
     def name(self) -> bytes:
-        key = self.key if self.lead == A else reverse(self.key)
-        transport = "tcp" if self.transport == TCP else "udp"
-        return bytes.fromhex(Flow(transport, key, self.first, "", "", self.seq).name)
+        """From the first payload on; nothing that it follows from changes then."""
+        if not self._name:
+            key = self.key if self.lead == A else reverse(self.key)
+            transport = "tcp" if self.transport == TCP else "udp"
+            self._name = bytes.fromhex(Flow(transport, key, self.first, "", "", self.seq).name)
+        return self._name
 
-    def row(self, protocols: Sequence[str]) -> tuple[object, ...]:
-        """Its values in the order of rows.ROW."""
-        size = (len(self.key) - 4) // 2
-        marks = self.marks | (BASE_A if self.bases[0] >= 0 else 0) | (BASE_B if self.bases[1] >= 0 else 0)
+    def row(self, protocols: Sequence[str]) -> bytes:
+        """One of rows.ROW."""
+        key, bases = self.key, self.bases
+        size = (len(key) - 4) // 2
+        marks = self.marks | (BASE_A if bases[0] >= 0 else 0) | (BASE_B if bases[1] >= 0 else 0)
         if self.kept or self.detection is not None:
             marks |= KEPT
-        return (
-            self.name if self.lead else bytes(8),
+        return PACK(
+            self.name if self.lead else b"",
             self.transport,
             size,
             self.lead,
             self.client,
             protocols.index(self.protocol) if self.protocol else 0,
             marks,
-            self.key[:size],
-            self.key[size : 2 * size],
-            int.from_bytes(self.key[-4:-2], "big"),
-            int.from_bytes(self.key[-2:], "big"),
-            max(self.bases[0], 0),
-            max(self.bases[1], 0),
+            key[:size],
+            key[size : 2 * size],
+            key[-3] | key[-4] << 8,
+            key[-1] | key[-2] << 8,
+            max(bases[0], 0),
+            max(bases[1], 0),
             self.seq,
             self.first,
             *self.before,

@@ -140,7 +140,7 @@ def chunk(
     latest: int,
 ) -> bytes:
     """What a writer appends after `covered` bytes of the segment were written; `late` counts from its first packet."""
-    rows = np.array([flow.row(protocols) for flow in touched.values()], ROW)
+    rows = np.frombuffer(b"".join([flow.row(protocols) for flow in touched.values()]), ROW)
     numbers = np.fromiter(touched, np.int64, len(touched))
     return _chunk(notes, offsets, flows, late, numbers, rows, covered, earliest, latest)
 
