@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from pysniff import recollection
 from pysniff.containment import begun, remembered, unclaimed
 from pysniff.core import Core
 from pysniff.detect import Chunk, Detection, Found, forced
@@ -56,7 +57,8 @@ class Conversation:
     __slots__ = (
         "flow", "halves", "pairs", "quiet", "mark", "closed", "level", "overheard",
         "_core", "_detection", "_dissector", "_base", "_unfed", "_ended", "_stages", "_alarm",
-        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved", "_promised", "_layer", "_reads", "_sealed",
+        "_ongoing", "_unknown", "_faults", "_conflicts", "_moved", "_promised", "_layer", "_within", "_reads",
+        "_sealed",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +96,7 @@ class Conversation:
         self._promised: type[Dissector] | None = None
         self._moved = True  # messages need their positions moved or a fault added
         self._layer: Layer | None = None  # what the dissector carries
+        self._within: recollection.Within | None = None  # what it carried before this was joined
         self._reads = False  # whether there was anything
         self._sealed: Encryption | None = None
         if level:
@@ -140,7 +143,22 @@ class Conversation:
 
     def remember(self) -> tuple[str, bytes] | None:
         """For promise(): what it speaks, and what it takes to go on from here; None where nothing does."""
-        return remembered(self._dissector, self._core.ledger)
+        told = remembered(self._dissector, self._core.ledger)
+        if told is None or not self.decrypts:
+            return told
+        within = self._within if self._layer is None else self._layer.remember()
+        if self.overheard is not None:
+            within = recollection.UNKNOWN
+        return told[0], recollection.written(told[1], within)
+
+    def spoken(self) -> tuple[str, bytes]:
+        """As remember(), but with nothing where going on takes no more than the protocol's name, or nobody knows it."""
+        found = self.remember()
+        return found or (self._dissector.protocol if self._dissector is not None else "", b"")
+
+    def held(self, side: Side) -> int:
+        """Bytes of one half that its dissector has not given back."""
+        return self._unclaimed()[side]
 
     def settled(self, before: int) -> bool:
         """Whether nothing that began up to that time can become an entry any more, or another one than it is."""
@@ -330,6 +348,9 @@ class Conversation:
         try:
             dissector = self._dissector = promised(self._core.limits)
             outputs = [*dissector.begin(self._context(at))]
+            within = None
+            if dissector.decrypts:
+                state, within = recollection.read(state)
             is_whole = dissector.recall(state)
         except Exception as problem:
             self._dissector = None
@@ -337,6 +358,8 @@ class Conversation:
             return False
         assert detection is not None and not outputs
         self._detection = None
+        if dissector.decrypts:
+            self._within = within if is_whole else recollection.UNKNOWN
         self._rebase()
         self._connect()
         self._core.ledger.recalled_bytes += sum(self._unclaimed())
@@ -387,7 +410,8 @@ class Conversation:
         assert self._dissector is not None
         memory = self._core.memories.setdefault(self._dissector.protocol, {})
         request = self.pairs.asked(answer)
-        return Context(client.ip, str(server), memory, request, answer, at, self._core.secrets, self._core.kept)
+        core = self._core
+        return Context(client.ip, str(server), memory, request, answer, at, core.secrets, core.kept, core.remembering)
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -445,10 +469,16 @@ class Conversation:
             return
         self._reads = True
         flow = flow_within(self.flow, within.encryption)
-        halves = HalfWithin(self._core, CLIENT, self._slow_down), HalfWithin(self._core, SERVER, self._slow_down)
-        inner = Conversation(self._core, flow, halves, oriented=True, midstream=False, level=self.level + 1)
+        before, self._within = self._within, None
+        behind = before.behind if before is not None else ((), ())
+        client, server = [HalfWithin(self._core, side, self._slow_down, behind[side]) for side in Side]
+        halves, level, joined = (client, server), self.level + 1, before is not None
+        inner = Conversation(self._core, flow, halves, oriented=True, midstream=joined, level=level)
         self._layer = Layer(inner, halves, self.pairs)
-        inner.speak(within.protocol, at)
+        if before is None:
+            inner.speak(within.protocol, at)
+        else:
+            inner.promise(before.protocol or within.protocol or "", before.state, at)
 
     def speak(self, protocol: str | None, at: int) -> None:
         """Begin with this protocol, where it is known; what is too deep is not looked at."""

@@ -46,6 +46,7 @@ class Core:
         "capture_source",
         "secrets",
         "decrypting",
+        "remembering",
     )
 
     def __init__(
@@ -58,6 +59,7 @@ class Core:
         capture_source: str,
         names: Names = NOTHING,
         secrets: Secrets | None = None,
+        remembering: bool = False,
     ) -> None:
         self.limits = limits
         self.kept = Kept(limits)
@@ -84,6 +86,7 @@ class Core:
         self.secrets = Secrets() if secrets is None else secrets
         # Conversations that may wait for secrets, in the order in which they began.
         self.decrypting: dict[Decrypting, None] = {}
+        self.remembering = remembering
 
     def named(self, protocol: str, transport: str) -> type[Dissector] | None:
         """The dissector of a protocol over a transport, if it is known."""

@@ -111,7 +111,8 @@ class Context:
     `client`: its address; `server`: address and port; "" where nobody knows. `memory`: shared by the dissectors of one
     protocol in one Sniffer; who fills it bounds it. `request`, `response`: the exchange that switched to this protocol.
     `kept`: what messages keep of their bodies, in all conversations.
-    `secrets`: what decrypts; a dissector that `waits` for some is asked again once there are more.
+    `secrets`: what decrypts; a dissector that `waits` for some is asked again once there are more. `remembering`:
+    somebody is going to ask remember().
     """
 
     client: str = ""
@@ -122,6 +123,7 @@ class Context:
     at: int = 0
     secrets: Secrets = field(default_factory=Secrets)
     kept: Kept = field(default_factory=Kept)
+    remembering: bool = False
 
 
 class Dissector(ABC):

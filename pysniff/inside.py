@@ -15,6 +15,7 @@ from pysniff.encryption import Encryption
 from pysniff.entry import Flow
 from pysniff.message import Message, Side
 from pysniff.pairing import Pairs
+from pysniff.recollection import PIECES, Behind, Within
 
 # Pieces of a half whose places are remembered, and of how many of them the oldest may go.
 _PIECES = 4_096
@@ -49,6 +50,14 @@ class Places:
             self._places.append(place)
         return len(self._offsets) > _PIECES
 
+    def behind(self, offset: int, size: int) -> Behind:
+        """The pieces that the `size` bytes before an offset came in: of each how far back it begins, and its place."""
+        if not size or not self._offsets:
+            return ()
+        first = max(bisect_right(self._offsets, offset - size) - 1, len(self._offsets) - PIECES, 0)
+        pairs = zip(self._offsets[first:], self._places[first:], strict=True)
+        return tuple([(offset - begin, place) for begin, place in pairs])
+
     def place(self, offset: int) -> int:
         if not self._offsets:
             return offset
@@ -65,16 +74,17 @@ class Places:
 
 
 class HalfWithin:
-    """One half of what is carried; `behind`: the conversation that carries it slows down when this one has to."""
+    """One half of what is carried; `slow`: the conversation that carries it slows down when this one has to. `behind`:
+    of behind(), where it goes on."""
 
     __slots__ = (
         "side", "receive", "skipping", "packets", "bytes", "first", "last",
-        "_core", "_offset", "_pieces", "_places", "_behind",
+        "_core", "_offset", "_pieces", "_places", "_slow",
     )  # fmt: skip
 
     receive: Receiver  # set by the conversation
 
-    def __init__(self, core: Core, side: Side, behind: Callable[[], None]) -> None:
+    def __init__(self, core: Core, side: Side, slow: Callable[[], None], behind: Behind = ()) -> None:
         self.side = side
         self.skipping = False
         self.packets = 0
@@ -85,20 +95,26 @@ class HalfWithin:
         self._offset = 0
         self._pieces = 0
         self._places = Places()
-        self._behind = behind
+        for back, place in behind:
+            self._places.add(-back, place)
+        self._slow = slow
 
     def skip(self) -> None:
         self.skipping = True
         self._places.forget(())
 
     def slow(self) -> None:
-        self._behind()
+        self._slow()
 
     def offset(self) -> int:
         return self._offset
 
     def place(self, offset: int) -> int:
         return self._places.place(offset)
+
+    def behind(self, size: int) -> Behind:
+        """Where the last bytes lie."""
+        return self._places.behind(self._offset, size)
 
     def progress(self) -> int:
         return self._pieces
@@ -145,6 +161,8 @@ class Carried(Protocol):
     def lose(self, side: Side, size: int, at: int) -> None: ...
     def end(self, side: Side, at: int, *, cut: bool = False) -> None: ...
     def offsets_of_begun(self, side: Side) -> list[int]: ...
+    def spoken(self) -> tuple[str, bytes]: ...
+    def held(self, side: Side) -> int: ...
 
 
 class Layer:
@@ -186,6 +204,11 @@ class Layer:
     def end(self, output: InsideEnd) -> None:
         self.at = max(self.at, output.at)
         self.conversation.end(self._halves[output.side].side, output.at, cut=self.cut)
+
+    def remember(self) -> Within:
+        """What it takes to go on with the conversation within."""
+        one, other = [half.behind(self.conversation.held(half.side)) for half in self._halves]
+        return Within(*self.conversation.spoken(), (one, other))
 
     def contradict(self, side: Side, size: int) -> None:
         """A repetition of bytes that carry it had other ones."""

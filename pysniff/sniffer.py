@@ -34,7 +34,7 @@ class Sniffer:
     `decode_as`: transport and port to protocol, e.g. {("tcp", 9000): "redis"}. `proto`: protobuf descriptor sets.
     `node` and `capture_source` are written into the entries. `names`: what addresses are called, beside what traffic
     tells of it. `secrets`: what decrypts. `plain_alone`: what processes tell is read where no packets of the
-    connection are seen, too; a capture filter wants otherwise.
+    connection are seen, too; a capture filter wants otherwise. `remembering`: remember() is going to be asked.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Sniffer:
         names: Names = NO_NAMES,
         secrets: Secrets | None = None,
         plain_alone: bool = True,
+        remembering: bool = False,
     ) -> None:
         refining = [refinement(limits, proto) for refinement in refinements()]
-        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source, names, secrets)
+        self._core = Core(limits, known(), refining, decode_as or {}, node, capture_source, names, secrets, remembering)
         self._tcp = Connections(self._core)
         self._udp = Exchanges(self._core)
         self._overheard = Overheard(self._core, self._tcp, alone=plain_alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class TlsWire:
         certificate: tuple[Path, Path],
         *,
         version: ssl.TLSVersion = TLS13,
+        ciphers: str = "",
         alpn: Sequence[str] = (),
         sport: int = 51000,
         dport: int = 443,
@@ -36,7 +38,11 @@ class TlsWire:
         asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
         asking.keylog_filename = str(keys)
         for context in (served, asking):
-            context.minimum_version = context.maximum_version = version
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the old versions are what is wanted
+                context.minimum_version = context.maximum_version = version
+            if ciphers:
+                context.set_ciphers(ciphers + ":@SECLEVEL=0")
             if alpn:
                 context.set_alpn_protocols([*alpn])
         self._in = [ssl.MemoryBIO(), ssl.MemoryBIO()]

@@ -1,7 +1,4 @@
-"""What of an HTTP/2 connection it takes to read on where everything before is gone, as bytes and back.
-
-Numbers are LEB128, strings have their length before them. The bytes come from files: nothing of them is believed.
-"""
+"""What of an HTTP/2 connection it takes to read on where everything before is gone, as bytes and back."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from pysniff.dissectors.http2_frames import HEADER, HEADERS, PUSH_PROMISE, STREA
 from pysniff.dissectors.http2_half import GAP, MIDSTREAM
 from pysniff.limits import KIB, Limits
 from pysniff.message import Fault
+from pysniff.state_bytes import Reader, Writer
 
 # Bytes of a state: two tables of 16 KiB with long strings, and a header block that is not all there, fit.
 MOST = 128 * KIB
@@ -67,7 +65,7 @@ class State(NamedTuple):
 
 
 def written(state: State) -> bytes:
-    out = _Writer()
+    out = Writer()
     out.number(_VERSION)
     for half in (state.client, state.server):
         _write_half(out, half)
@@ -78,7 +76,7 @@ def written(state: State) -> bytes:
 
 def read(text: bytes, limits: Limits) -> State:
     """Raise Malformed for bytes that written() did not give."""
-    source = _Reader(text)
+    source = Reader(text)
     if source.number(_VERSION) != _VERSION:
         raise Malformed("a state of another version")
     client, server = _read_half(source, limits), _read_half(source, limits)
@@ -87,7 +85,7 @@ def read(text: bytes, limits: Limits) -> State:
     return State(client, server, seen)
 
 
-def _write_half(out: _Writer, half: HalfState) -> None:
+def _write_half(out: Writer, half: HalfState) -> None:
     _write_table(out, half.table)
     for flag in (half.fresh, half.joined, half.is_stray):
         out.number(flag)
@@ -108,7 +106,7 @@ def _write_half(out: _Writer, half: HalfState) -> None:
         out.number(stream)
 
 
-def _read_half(source: _Reader, limits: Limits) -> HalfState:
+def _read_half(source: Reader, limits: Limits) -> HalfState:
     table = _read_table(source, limits)
     fresh, joined, is_stray = source.flag(), source.flag(), source.flag()
     held = source.data(limits.head_bytes + HEADER)
@@ -123,7 +121,7 @@ def _read_half(source: _Reader, limits: Limits) -> HalfState:
     return HalfState(table, fresh, joined, held, block, need, left, is_stray, most, loss, resumed, earlier)
 
 
-def _read_block(source: _Reader, limits: Limits) -> Begun:
+def _read_block(source: Reader, limits: Limits) -> Begun:
     kind, stream, flags, promised = (
         source.number(0xFF),
         source.number(STREAM),
@@ -141,7 +139,7 @@ def _read_block(source: _Reader, limits: Limits) -> Begun:
     return Begun(kind, stream, flags, promised, length, size, position, data)
 
 
-def _write_table(out: _Writer, table: Table) -> None:
+def _write_table(out: Writer, table: Table) -> None:
     for flag in (table.exact, table.whole, table.allowed is not None):
         out.number(flag)
     for number in (table.allowed or 0, table.capacity, table.epoch, table.inserted, len(table.fields)):
@@ -155,7 +153,7 @@ def _write_table(out: _Writer, table: Table) -> None:
         out.number(size)
 
 
-def _read_table(source: _Reader, limits: Limits) -> Table:
+def _read_table(source: Reader, limits: Limits) -> Table:
     exact, whole, known = source.flag(), source.flag(), source.flag()
     allowed, capacity = source.number(0xFFFFFFFF), source.number(limits.table_bytes)
     epoch, inserted = source.number(_COUNT), source.number(_COUNT)
@@ -167,7 +165,7 @@ def _read_table(source: _Reader, limits: Limits) -> Table:
     return Table(tuple([field for field, _ in entries]), tuple([size for _, size in entries]), tuple(odd), *state)
 
 
-def _write_field(out: _Writer, field: Field) -> None:
+def _write_field(out: Writer, field: Field) -> None:
     if not isinstance(field, Unknown):
         out.number(_KNOWN)
         out.string(field[0])
@@ -181,72 +179,10 @@ def _write_field(out: _Writer, field: Field) -> None:
     out.string(field[1])
 
 
-def _read_field(source: _Reader) -> Field:
+def _read_field(source: Reader) -> Field:
     kind = source.number(_UNKNOWN)
     if kind == _KNOWN:
         return source.string(), source.string()
     epoch, is_later, number = source.number(_COUNT), source.flag(), source.number(_COUNT)
     name = Identity(epoch, number if is_later else -number)
     return Unknown.of(name) if kind == _UNKNOWN else Unknown.of(name, source.string())
-
-
-class _Writer:
-    def __init__(self) -> None:
-        self.text = bytearray()
-
-    def number(self, number: int) -> None:
-        while number > 0x7F:
-            self.text.append(number & 0x7F | 0x80)
-            number >>= 7
-        self.text.append(number)
-
-    def data(self, data: bytes) -> None:
-        self.number(len(data))
-        self.text += data
-
-    def string(self, string: str) -> None:
-        self.data(string.encode())
-
-
-class _Reader:
-    """Every method raises Malformed where the bytes say something else."""
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._at = 0
-
-    def number(self, most: int) -> int:
-        number = shift = 0
-        while True:
-            if self._at >= len(self._text) or shift > 56:
-                raise Malformed("a state that ends within a number")
-            byte = self._text[self._at]
-            self._at += 1
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        if number > most:
-            raise Malformed("a number that is too large")
-        return number
-
-    def flag(self) -> bool:
-        return bool(self.number(1))
-
-    def data(self, most: int) -> bytes:
-        size = self.number(most)
-        data = self._text[self._at : self._at + size]
-        if len(data) < size:
-            raise Malformed("a state that ends within a string")
-        self._at += size
-        return data
-
-    def string(self) -> str:
-        try:
-            return self.data(MOST).decode()
-        except UnicodeDecodeError:
-            raise Malformed("a string that is no text") from None
-
-    def end(self) -> None:
-        if self._at != len(self._text):
-            raise Malformed("a state with something behind it")

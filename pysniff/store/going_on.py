@@ -1,7 +1,7 @@
-"""Reads of segment after segment what it takes to go on behind each with its HTTP/2 connections.
+"""Reads of segment after segment what it takes to go on behind each with its HTTP/2 and TLS connections.
 
-Most are plain and read by Skimming. What is not plain here (a packet that was sent again, a frame that is rare) is read
-by a Sniffer, once; what nobody knows yet, or joined in the middle, by one that goes through all segments.
+Most HTTP/2 is plain and read by Skimming. What is not plain here (a packet that was sent again, a frame that is rare) is read
+by a Sniffer, once; TLS, and what nobody knows yet, or joined in the middle, by one that goes through all segments.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from pysniff.limits import KIB, MIB, Limits
+from pysniff.limits import KIB, MIB, SECOND, Limits
 from pysniff.resumption import Resumption
+from pysniff.secrets import Secrets
 from pysniff.sniffer import Sniffer
 from pysniff.store import tables
 from pysniff.store.catalogue import Chapter
@@ -22,7 +23,16 @@ from pysniff.store.rows import KEPT, UNKNOWN
 from pysniff.store.skimming import Skimming
 
 # Nothing is shown here: what calls carry is not kept.
-LIMITS = Limits(body_bytes=0, decoded_bytes=0, waiting_bytes=MIB, held_total=32 * MIB, conversations=16_384)
+LIMITS = Limits(
+    body_bytes=0,
+    decoded_bytes=0,
+    waiting_bytes=MIB,
+    held_total=32 * MIB,
+    conversations=16_384,
+    undecrypted_bytes=256 * KIB,
+    undecrypted_total=16 * MIB,
+    undecrypted_wait=SECOND,  # of a segment that is read, secrets have come
+)
 # Payload of a half before which a conversation that nobody knows yet may still be one of ours.
 _UNDECIDED = 256 * KIB
 # Sniffers for what was not plain in one segment, and cannot be left at its end.
@@ -30,14 +40,16 @@ _READERS = 8
 
 
 class GoingOn:
-    """`read()` segment after segment, and ask for states(). `is_over`: asked meanwhile; then the process ends."""
+    """`read()` segment after segment, and ask for states(). `is_over`: asked meanwhile; then the process ends.
+    `secrets`: what decrypts."""
 
-    def __init__(self, is_over: Callable[[], bool]) -> None:
+    def __init__(self, is_over: Callable[[], bool], secrets: Secrets) -> None:
         self._is_over = is_over
+        self._secrets = secrets
         self._protocols = tables.remembering()
         self._skimming = Skimming(LIMITS)
         self._ends: dict[bytes, int] = {}  # of those: when they were heard of last
-        self._always = _Reader()
+        self._always = _Reader(secrets)
         self._readers: list[_Reader] = []
         # From an earlier process, and not plain: conversations that have said nothing since.
         self._silent: dict[bytes, Resumption] = {}
@@ -76,7 +88,7 @@ class GoingOn:
 
     def _repair(self, chapter: Chapter, strange: Bools) -> _Reader:
         """Read these from where they were plain."""
-        reader = _Reader()
+        reader = _Reader(self._secrets)
         reader.names = {row.tobytes() for row in chapter.index.rows["name"][strange]}
         known = self._skimming.known
         reader.passage.resume([known[name] for name in reader.names if name in known])
@@ -133,8 +145,8 @@ class GoingOn:
 class _Reader:
     """A Sniffer, and whose packets it is given."""
 
-    def __init__(self) -> None:
-        self.sniffer = Sniffer(limits=LIMITS)
+    def __init__(self, secrets: Secrets) -> None:
+        self.sniffer = Sniffer(limits=LIMITS, secrets=secrets, remembering=True)
         self.passage = Passage(self.sniffer)
         self.names: set[bytes] = set()
 

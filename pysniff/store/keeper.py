@@ -1,11 +1,12 @@
-"""A process of low priority beside one that records: reads the HTTP/2 in finished segments, once, and writes the tables
-that the next segment begins with (tables.py), so that the older one can be dropped; so it does with what tells names
-(naming_keeper.py).
+"""A process of low priority beside one that records: reads the HTTP/2 and TLS in finished segments, once, and writes
+the tables that the next segment begins with (tables.py), so that the older one can be dropped; so it does with what
+tells names (naming_keeper.py).
 
-`python -m pysniff.store.keeper DIRECTORY TOTAL EACH FROM TOTAL EACH`: bytes that all files of tables may take, and one;
-what the store must have before any is written; the first two of names. It ends with its standard input, of which a byte
-says that a segment is finished. It holds no lock, and whoever ends it loses nothing but time: the next one goes on from
-the newest file.
+`python -m pysniff.store.keeper DIRECTORY TOTAL EACH FROM TOTAL EACH SECRETS`: bytes that all files of tables may take,
+and one; what the store must have before any is written; the first two of names. SECRETS is 1 where the store keeps
+secrets: then TLS is decrypted here, and tables have plain text of it (HTTP/2's within); otherwise they never have. It
+ends with its standard input, of which a byte says that a segment is finished. It holds no lock, and whoever ends it
+loses nothing but time: the next one goes on from the newest file.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from pathlib import Path
 
 from pysniff.errors import FileError
 from pysniff.resumption import Resumption
+from pysniff.secrets import Secrets
 from pysniff.store import sidecar, tables
 from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.directory import SegmentFiles, segments, size_of
 from pysniff.store.going_on import GoingOn
 from pysniff.store.later import Later
 from pysniff.store.naming_keeper import NameKeeper
+from pysniff.store.secrets_reading import StoredSecrets
 
 # Looks by itself so often, in seconds, for a byte that did not come.
 _POLL = 1.0
 
 
 class Keeper:
-    """`step()` after `step()`. `total`, `each`: bytes, as of the module. `is_over`: asked while it reads.
+    """`step()` after `step()`. `total`, `each`, `secrets`: as of the module. `is_over`: asked while it reads.
 
     `patient_from`: the store is left alone before it has so many bytes, and then its newer half is: the longer it
     waits, the fewer conversations go on. None: everything is read at once.
@@ -44,6 +47,7 @@ class Keeper:
         is_over: Callable[[], bool] = lambda: False,
         *,
         patient_from: int | None = None,
+        secrets: bool = False,
     ) -> None:
         self._directory = directory
         self._total = total
@@ -51,7 +55,9 @@ class Keeper:
         self._patient_from = patient_from
         self._catalogue = Catalogue(directory)
         self._later = Later(self._catalogue, tables.remembering())
-        self._reading = GoingOn(is_over)
+        self._stored = StoredSecrets(directory, follows=True) if secrets else None
+        known = Secrets(kept=self._stored.sources if self._stored is not None else ())
+        self._reading = GoingOn(is_over, known)
         self._done = -1  # the segment that was read last
         self._written: Sequence[Resumption] = ()  # what the file of the next one has
         self._begin()
@@ -74,6 +80,8 @@ class Keeper:
             return False
         files, following, *_ = after
         chapter = self._catalogue.chapter(files)
+        if self._stored is not None:
+            self._stored.reach(files.number)
         if chapter is not None:
             self._later.look(chapter, after[1:-1])
             self._reading.read(chapter, self._later)
@@ -118,10 +126,10 @@ def _ends_now() -> bool:
 def main(words: Sequence[str]) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, 19)  # absolute: the one that records may have taken precedence
     directory = Path(words[0])
-    total, each, begin, names_total, names_each = map(int, words[1:])
+    total, each, begin, names_total, names_each, secrets = map(int, words[1:])
     parent = os.getppid()
     steps: list[Callable[[], bool]] = [
-        Keeper(directory, total, each, _ends_now, patient_from=begin).step,
+        Keeper(directory, total, each, _ends_now, patient_from=begin, secrets=bool(secrets)).step,
         NameKeeper(directory, names_total, names_each, _ends_now).step,
     ]
     while True:

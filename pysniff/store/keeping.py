@@ -37,13 +37,17 @@ _PATIENCE = 120.0
 
 class Keeping:
     """`missed`: segments that were dropped before their conversations' tables were kept; `names_missed`: before their
-    names were noted. `wait`: drop none so while the keeper is at work. Words for a person go to `notices`."""
+    names were noted. `wait`: drop none so while the keeper is at work. `secrets`: the store keeps secrets. Words for a
+    person go to `notices`."""
 
-    def __init__(self, directory: Path, limit: int, segment_size: int, notices: list[str], *, wait: bool) -> None:
+    def __init__(
+        self, directory: Path, limit: int, segment_size: int, notices: list[str], *, wait: bool, secrets: bool = False
+    ) -> None:
         self._directory = directory
         self._share(limit, segment_size)
         self._notices = notices
         self._wait = wait
+        self._secrets = secrets
         self._promising: set[int] = set()  # segments behind which such a conversation may go on
         self._telling: set[int] = set()  # segments that tell names
         self._found = False  # files of an earlier recording
@@ -115,7 +119,7 @@ class Keeping:
             if process is not None:
                 _end(process)
                 self._notices.append(
-                    f"the process that keeps HTTP/2's tables and names ended with {process.returncode}: another"
+                    f"the process that keeps tables and names ended with {process.returncode}: another"
                 )
             self._start()
 
@@ -151,7 +155,7 @@ class Keeping:
             path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        sizes = (self._total, self._each, self._limit // _FULL, self._names_total, self._names_each)
+        sizes = (self._total, self._each, self._limit // _FULL, self._names_total, self._names_each, int(self._secrets))
         words = [str(self._directory.absolute()), *map(str, sizes)]
         command = [sys.executable, "-m", "pysniff.store.keeper", *words]
         self._started = time.monotonic()
@@ -161,9 +165,7 @@ class Keeping:
                 command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True, bufsize=0
             )
         except OSError as error:
-            self._notices.append(
-                f"the process that keeps HTTP/2's tables and names cannot be started: {error.strerror}"
-            )
+            self._notices.append(f"the process that keeps tables and names cannot be started: {error.strerror}")
             self._needed = self._names_needed = False
             return
         if self._process.stdin is not None:

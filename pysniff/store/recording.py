@@ -98,7 +98,8 @@ class Recording:
         self._latest = 0  # time of the newest packet, as far as it is written
         self._since = 0.0
         self._full = False
-        self._keeping = Keeping(directory, limit, self._segment_size, self.notices, wait=wait)
+        keeps_secrets = secrets is not None and keep_secrets
+        self._keeping = Keeping(directory, limit, self._segment_size, self.notices, wait=wait, secrets=keeps_secrets)
         self._secrets = (
             None if secrets is None else SecretsKeeping(secrets, self._segment_size, self.notices, keeps=keep_secrets)
         )

@@ -17,6 +17,7 @@ from pysniff.message import Message, Side
 from pysniff.tls.beginning import judge
 from pysniff.tls.half import END, LOSS, Half, Record
 from pysniff.tls.session import CUT_OFF, DAMAGED, Session
+from pysniff.tls.state import recall, remember
 from pysniff.tls.variables import VARIABLES
 
 _NOTHING = memoryview(b"")
@@ -36,6 +37,7 @@ class Tls(Dissector):
     protocol: ClassVar[str] = "tls"
     gives: ClassVar[tuple[str, ...]] = ("tlsx",)
     decrypts: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
     begins_later: ClassVar[bool] = True
     variables = VARIABLES
 
@@ -54,6 +56,7 @@ class Tls(Dissector):
 
     def begin(self, context: Context) -> Iterable[Output]:
         self._session.agreement.secrets = context.secrets
+        self._session.remembering = context.remembering
         self._waiting = context.memory.setdefault("waiting", WeakSet())
         return ()
 
@@ -64,7 +67,7 @@ class Tls(Dissector):
         return partial(self._take, self._halves[side])
 
     def _take(self, half: Half, data: bytes, at: int) -> Iterable[Output]:
-        if half.dead is not None and not half.queue:
+        if half.dead is not None and self._session.is_done(half):
             size = len(data) + half.clear()
             return (Undecoded(half.side, size, half.dead.word),) if size else ()
         if not half.add(data, at):
@@ -77,7 +80,7 @@ class Tls(Dissector):
 
     def gap(self, side: Side, size: int, at: int) -> Iterable[Output]:
         half = self._halves[side]
-        if half.dead is not None and not half.queue:
+        if half.dead is not None and self._session.is_done(half):
             held = half.clear()
             return (Undecoded(side, held, half.dead.word),) if held else ()
         half.lose(size, at)
@@ -117,6 +120,12 @@ class Tls(Dissector):
     def open(self) -> Iterable[Message]:
         return self._session.exchange.begun()
 
+    def remember(self) -> bytes | None:
+        return remember(self._session)
+
+    def recall(self, state: bytes) -> bool:
+        return recall(self._session, state, self.limits)
+
     def pending(self, side: Side) -> int:
         half = self._halves[side]
         return half.size + half.run + half.queued + self._session.exchange.held(side)
@@ -141,7 +150,7 @@ class Tls(Dissector):
                 self._keep(half, record)
             if other.queue or half.queue:
                 self._drain()
-            if half.dead is not None and not half.queue:
+            if half.dead is not None and session.is_done(half):
                 size = half.clear()
                 if size:
                     session.outlet.undecoded(half, size, half.dead.word)

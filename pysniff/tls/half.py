@@ -19,7 +19,9 @@ from pysniff.tls.reasons import Reason
 
 HEADER = 5
 # RFC 5246 §6.2.3 allows 2,048 bytes more than the 16,384 of plain text; TLS 1.3 256.
-_LONGEST = 16_384 + 2_048
+LONGEST = 16_384 + 2_048
+# Bytes at the end of a record: a block, and a MAC behind it.
+TAIL = 16 + 48
 _HEADER = Struct("!BBBH")
 _CANDIDATE = re.compile(rb"[\x14-\x17]\x03[\x00-\x03](?=[\x00-\x48])")
 # In place of a content type, of what stands in the queue and is no record.
@@ -49,6 +51,15 @@ class Key(NamedTuple):
 
 # The arrival of a record that has not waited.
 NEWEST = 1 << 62
+
+
+class Onward(NamedTuple):
+    """Where a half goes on that was read up to here: the number of its next record, how often its key was renewed, and
+    what Opener.chain() said."""
+
+    sequence: int
+    updates: int
+    chain: bytes
 
 
 class Record(NamedTuple):
@@ -113,6 +124,13 @@ class Half:
         self.over = False  # it said close_notify
         self.told = False  # its end
         self.dead: Reason | None = None  # why nothing more of it can be read
+        # What it takes to go on from here without what came before, or from there.
+        self.records = 0  # that were encrypted so far
+        self.slack = 0  # how many more there may have been
+        self.updates = 0  # KeyUpdates
+        self.tail = b""  # the end of the last record that nobody opened, where it takes it to open the next one
+        self.onward: Onward | None = None  # where the first key begins
+        self.trial = False  # nobody knows which key, nor quite which record
 
     def add(self, data: bytes, at: int) -> bool:
         """The next bytes; whether it is worth looking at them."""
@@ -143,7 +161,7 @@ class Half:
                 self.need = HEADER
                 return None
             kind, major, minor, length = _HEADER.unpack_from(self._data, self._begin)
-            if not (20 <= kind <= 24 and major == 3 and minor <= 4 and 0 < length <= _LONGEST):
+            if not (20 <= kind <= 24 and major == 3 and minor <= 4 and 0 < length <= LONGEST):
                 if not self.torn:
                     raise Malformed("no record of TLS begins here")
                 self.searching = True
@@ -154,7 +172,7 @@ class Half:
             begin = self._begin + HEADER
             header = self._data[self._begin : begin]
             body = memoryview(self._data)[begin : begin + length]
-            return Record(kind, header, body, self._position, self._first, at)
+            return Record(kind, header, body, self._position, self._first if self._first >= 0 else at, at)
 
     def accept(self, record: Record) -> None:
         size = HEADER + len(record.body)
@@ -198,6 +216,21 @@ class Half:
         self._position += size
         return size
 
+    def rest(self) -> bytes:
+        """What is no whole record yet."""
+        return b"".join((self._data[self._begin :], *self._pieces))
+
+    def go_on(self, held: bytes) -> None:
+        """Begin with what rest() gave: it lies before position 0."""
+        self._pieces, self.size = [held] if held else [], len(held)
+        self._position = self.good = -len(held)
+        self._first = -1
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether it is not known where the next record begins, or what is left of one that was damaged comes first."""
+        return self.searching or self._skip > 0
+
     @property
     def position(self) -> int:
         """Of the next byte that is in no record yet."""
@@ -218,7 +251,7 @@ class Half:
             if place + HEADER > len(data):
                 break
             length = data[place + 3] << 8 | data[place + 4]
-            if 0 < length <= _LONGEST and self.minor in (-1, data[place + 2]):
+            if 0 < length <= LONGEST and self.minor in (-1, data[place + 2]):
                 self._drop(place - begin, at)
                 return True
         self._drop(max(self.size - HEADER + 1, 0), at)

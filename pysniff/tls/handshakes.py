@@ -5,6 +5,8 @@ Only those that are looked at are kept; certificates and the like are counted th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pysniff.dissector import Malformed
 from pysniff.tls.numbers import (
     CLIENT_HELLO,
@@ -14,6 +16,14 @@ from pysniff.tls.numbers import (
 )
 
 _KEPT = frozenset({CLIENT_HELLO, SERVER_HELLO, ENCRYPTED_EXTENSIONS})
+
+
+class Part(NamedTuple):
+    """Of a message that is not all there: type, -1 for none; bytes to come; what is kept of it, or of its header."""
+
+    kind: int
+    left: int
+    data: bytes
 
 
 class Handshakes:
@@ -35,6 +45,17 @@ class Handshakes:
     def reset(self) -> None:
         """What comes next begins a message."""
         self._type, self._left, self._part = -1, 0, bytearray()
+
+    def part(self) -> Part:
+        return Part(self._type if self._left else -1, self._left, bytes(self._part))
+
+    def go_on(self, part: Part) -> None:
+        """As it was when part() was asked. Raises Malformed for what that did not give."""
+        if len(part.data) > (self._limit if part.kind in _KEPT else 3) or (
+            part.left and part.kind not in HANDSHAKE_TYPES
+        ):
+            raise Malformed("no part of a handshake message")
+        self._type, self._left, self._part = part.kind, part.left, bytearray(part.data)
 
     def feed(self, content: bytes | memoryview) -> list[tuple[int, bytes]]:
         """Type and body of messages; of those that are not kept the body is empty, and they are told when they begin.

@@ -18,6 +18,8 @@ from pysniff.tls.numbers import (
 
 # The random of a ServerHello that is a HelloRetryRequest (RFC 8446 §4.1.3).
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+# What is read of extensions; of all others it is enough that they are there.
+_TELLING = frozenset({SERVER_NAME, ALPN, SUPPORTED_GROUPS, POINT_FORMATS, SIGNATURE_ALGORITHMS, SUPPORTED_VERSIONS})
 # Of extensions in one hello; browsers send 20, and 65,536 bytes have room for 16,384.
 _EXTENSIONS = 256
 _PAIR = Struct("!HH")
@@ -94,6 +96,13 @@ def _names(names: bytes) -> Iterator[bytes]:
         at += 1 + names[at]
 
 
+def _said(extensions: dict[int, bytes]) -> bytes:
+    """Those extensions, with what matters of them."""
+    parts = [(number, data if number in _TELLING else b"") for number, data in extensions.items()]
+    listed = b"".join(_PAIR.pack(number, len(data)) + data for number, data in parts)
+    return _SHORT.pack(len(listed)) + listed if parts else b""
+
+
 class ClientHello:
     """`body`: without the handshake message's header. Raises Malformed where it ends too early.
 
@@ -111,6 +120,12 @@ class ClientHello:
         self.cipher_suites = _numbers(fields.vector(2))
         fields.vector(1)  # compression methods
         self.extensions = fields.extensions()
+
+    def abridged(self) -> bytes:
+        """A body that says the same, without key shares, tickets and padding."""
+        suites = b"".join(_SHORT.pack(number) for number in self.cipher_suites)
+        head = _SHORT.pack(self.version) + self.random + bytes([len(self.session_id)]) + self.session_id
+        return head + _SHORT.pack(len(suites)) + suites + b"\1\0" + _said(self.extensions)
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -153,6 +168,11 @@ class ServerHello:
         self.cipher_suite = fields.number(2)
         self.compression = fields.number(1)
         self.extensions = fields.extensions()
+
+    def abridged(self) -> bytes:
+        """As that of a ClientHello."""
+        head = _SHORT.pack(self.version) + self.random + bytes([len(self.session_id)]) + self.session_id
+        return head + _SHORT.pack(self.cipher_suite) + bytes([self.compression]) + _said(self.extensions)
 
     @property
     def retry(self) -> bool:

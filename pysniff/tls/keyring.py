@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pysniff.message import CLIENT, SERVER
 from pysniff.tls.agreement import Agreement
 from pysniff.tls.half import HEADER, Epoch, Half, Key, Record
@@ -63,6 +65,7 @@ class Keyring:
             if not (agreement.secrets.complete or self.late or self.final):
                 self.waits = True
                 return False
+            half.onward = None  # that was of another key
             if half.epoch is Epoch.EARLY:
                 self.skip_early(half)
                 return self.equip(half)
@@ -71,6 +74,11 @@ class Keyring:
                 half.epoch = Epoch.APPLICATION
                 half.unopened, half.patience = HANDSHAKE, _HANDSHAKE_RECORDS
         if isinstance(found, Key):
+            onward, half.onward = half.onward, None
+            if onward is not None:
+                for _ in range(onward.updates):
+                    found = agreement.next_key(found)
+                found.opener.go_on(onward.sequence, onward.chain)
             half.key = found
             if half.lost:
                 found.opener.lose()
@@ -145,13 +153,16 @@ class Keyring:
         opened = self._try(key, record, least, most)
         # A server of TLS 1.3 says tickets before anything else, and they look like application data.
         exact = opened is not None and not half.unsure and half.spoke and opener.overhead > 0
-        if opened is None:
+        if opened is not None:
+            half.records += opener.sequence - 1 - before
+        else:
             for epoch, following in self._following(half, key):
                 opened = self._try(following, record, 0, most)
                 if opened is not None:
                     # Of the key before a KeyUpdate is lost for sure, and nobody can say what else but by its size.
                     if half.epoch is Epoch.APPLICATION and (half.unsure or lost > opener.overhead + _KEY_UPDATE):
                         self._miss(half, 0)
+                    half.updates += half.epoch is Epoch.APPLICATION
                     half.epoch, half.key, key = epoch, following, following
                     break
         if opened is not None and half.epoch is Epoch.APPLICATION:
@@ -159,6 +170,36 @@ class Keyring:
             if missing > (0 if half.spoke or self._agreement.version == TLS13 else _FIRST_SPOKEN):
                 self._miss(half, max(lost - missing * opener.overhead, 0) if exact else 0)
         return LOST if opened is None and self._tries < 0 else opened
+
+    def rejoin(self, half: Half, record: Record) -> Opened | Reason | None:
+        """Open a record of a half that was counted so far, and that nobody opened."""
+        for epoch, key, first, last in self._places(half):
+            if first > last:
+                continue
+            key.opener.go_on(first, b"")
+            key.opener.skip(memoryview(half.tail))
+            opened = self._try(key, record, 0, last - first)
+            if opened is not None:
+                half.updates += epoch is Epoch.APPLICATION and key is not half.key
+                half.epoch, half.key, half.trial, half.slack = epoch, key, False, 0
+                return opened
+        return LOST if self._tries < 0 else None
+
+    def _places(self, half: Half) -> Iterator[tuple[Epoch, Key, int, int]]:
+        """Which key it may be, and which numbers of records, the likely ones first."""
+        key, count, most = half.key, half.records, half.records + half.slack
+        assert key is not None
+        if self._agreement.version != TLS13:
+            yield Epoch.APPLICATION, key, count, most
+            return
+        # The handshake has a key and numbers of its own, and nobody knows how many of those records were its.
+        near = max(count - _HANDSHAKE_RECORDS, 0)
+        yield Epoch.APPLICATION, key, near, most
+        handshake = self._agreement.key(half.side, Epoch.HANDSHAKE)
+        if isinstance(handshake, Key):
+            yield Epoch.HANDSHAKE, handshake, near, most
+        yield Epoch.APPLICATION, key, max(count - _TRIES, 0), near - 1
+        yield Epoch.APPLICATION, self._agreement.next_key(key), 0, min(count, _TRIES)
 
     def _most(self, half: Half, record: Record, key: Key) -> int:
         """How many records may be missing before this one."""

@@ -47,5 +47,13 @@ class Opener(ABC):
     def skip(self, body: memoryview) -> None:  # noqa: B027 - of `chained` ones alone
         """A record that could not be opened lies before the next one."""
 
+    def chain(self) -> bytes:
+        """What the next record needs of the one before; empty where that is nothing, or unknown."""
+        return b""
+
+    def go_on(self, sequence: int, chain: bytes) -> None:
+        """The next record has this number, and this before it."""
+        self.sequence = sequence
+
     def lose(self) -> None:  # noqa: B027
         """Nobody knows what lies before the next record."""

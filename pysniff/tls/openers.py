@@ -139,6 +139,14 @@ class Cbc(Opener):
         if self.chained and len(data) >= self._block:
             self._iv = bytes(data[-self._block :])
 
+    def chain(self) -> bytes:
+        return (self._iv or b"") if self.chained else b""
+
+    def go_on(self, sequence: int, chain: bytes) -> None:
+        self.sequence = sequence
+        if self.chained:
+            self._iv = chain[-self._block :] if len(chain) >= self._block else None
+
     def lose(self) -> None:
         self._iv = None if self.chained else self._iv
 

@@ -27,6 +27,8 @@ NO_HANDSHAKE = Reason(
     "encrypted, handshake not seen", "its handshake was not seen: the connection is older than the capture"
 )
 LOST_HANDSHAKE = Reason("encrypted, handshake not seen", "its handshake was not seen whole: packets are missing")
+# Somebody who has the keys can read on.
+KEYLESS = frozenset({NO_KEY, NOT_THIS_KEY, NO_KEY_IN_TIME, NO_KERNEL_KEY, HALF_A_KEY})
 NO_SUITE = Reason(
     "encrypted, suite not supported", "this cipher suite is not supported: let the server choose one of AES"
 )

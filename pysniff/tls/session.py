@@ -10,7 +10,7 @@ from pysniff.limits import Limits
 from pysniff.message import CLIENT, SERVER
 from pysniff.tls.agreement import Agreement
 from pysniff.tls.exchange import Exchange
-from pysniff.tls.half import Epoch, Half, Record
+from pysniff.tls.half import TAIL, Epoch, Half, Record
 from pysniff.tls.hello import ClientHello, ServerHello
 from pysniff.tls.keyring import Keyring
 from pysniff.tls.numbers import (
@@ -25,28 +25,34 @@ from pysniff.tls.numbers import (
     HANDSHAKE_TYPES,
     KEY_UPDATE,
     SERVER_HELLO,
+    TLS10,
     TLS12,
     TLS13,
     alert_name,
 )
 from pysniff.tls.opener import Opened
 from pysniff.tls.outlet import Outlet
-from pysniff.tls.reasons import BROKEN, REFUSED, RENEGOTIATED, WRONG_KEY, Reason
+from pysniff.tls.reasons import BROKEN, KEYLESS, REFUSED, RENEGOTIATED, WRONG_KEY, Reason
 
 DAMAGED = "damaged by a loss"
 CUT_OFF = "cut off"
 # Records in a row that do not authenticate before a half is given up.
 _FAILURES = 16
+# Bytes of a record, and how many may be missing where nobody knows.
+_LEAST, _UNKNOWN = 22, 4_096
 _CLOSE_NOTIFY, _FATAL, _USER_CANCELED = 0, 2, 90
 
 
 class Session:
+    """`remembering`: what nobody can open is counted, for whoever can."""
+
     def __init__(self, limits: Limits) -> None:
         self.halves = halves = Half(CLIENT, limits.head_bytes), Half(SERVER, limits.head_bytes)
         self.agreement = Agreement()
         self.exchange = Exchange(self.agreement)
         self.outlet = Outlet(self.agreement, self.exchange, halves)
         self.keyring = Keyring(self.agreement, halves)
+        self.remembering = False
         self._second_hello = False
         self._finished = [False, False]
 
@@ -54,8 +60,29 @@ class Session:
         """The next record of a half; False where it has to wait: nothing was done then."""
         if half.dead is not None:
             self.outlet.undecoded(half, record.size, half.dead.word)
+            if self.counts(half):
+                self._count(half, record)
             return True
         return self._sealed(half, record) if half.sealed else self._plain(half, record)
+
+    def counts(self, half: Half) -> bool:
+        """Whether records of a half that nobody can open are counted."""
+        return self.remembering and half.dead in KEYLESS
+
+    def is_done(self, half: Half) -> bool:
+        """Whether its bytes need not be looked at any more."""
+        return half.dead is not None and not half.queue and not self.counts(half)
+
+    def _count(self, half: Half, record: Record) -> None:
+        half.good = record.position + record.size
+        if self.agreement.version == TLS13:
+            half.records += record.kind == APPLICATION_DATA
+        elif record.kind == CHANGE_CIPHER_SPEC:
+            half.dead = RENEGOTIATED
+        else:
+            half.records += 1
+            if self.agreement.version <= TLS10:
+                half.tail = bytes(record.body[-TAIL:])
 
     # Before anything is encrypted
 
@@ -130,12 +157,16 @@ class Session:
         if answer.retry:
             agreement.retry()
             return False
-        agreement.server_hello(answer)
-        for one in self.halves:
-            one.minor = min(agreement.version, TLS12) & 0xFF
+        self.answered(answer)
         if not settled:
             self.exchange.answer(answer, *place)
         return not settled
+
+    def answered(self, answer: ServerHello) -> None:
+        """It is agreed how to encrypt."""
+        self.agreement.server_hello(answer)
+        for one in self.halves:
+            one.minor = min(self.agreement.version, TLS12) & 0xFF
 
     def _plain_alert(self, half: Half, record: Record) -> None:
         level, description = record.body
@@ -167,6 +198,11 @@ class Session:
             self._needless(half, record)
             self._kill(half, RENEGOTIATED, record.at)
             return True
+        read = self._protected(half, record)
+        half.records += read
+        return read
+
+    def _protected(self, half: Half, record: Record) -> bool:
         if half.epoch is Epoch.APPLICATION:
             other = self.halves[1 - half.side].queue
             if other and other[0].arrival < record.arrival:
@@ -182,8 +218,8 @@ class Session:
                     self._unreadable(half, record, equipped)
                     return True
             assert half.key is not None
-            if half.lost:
-                opened = self.keyring.find(half, record)
+            if half.trial or half.lost:
+                opened = self._found(half, record)
             else:
                 opened = half.key.opener.open(record.header, record.body)
         if isinstance(opened, Reason):
@@ -208,7 +244,7 @@ class Session:
         if half.key is None and self.keyring.equip(half) is not True:
             return True  # it waits, or nobody will ever know
         assert half.key is not None
-        opened = self.keyring.find(half, record)
+        opened = self._found(half, record)
         if opened is None:
             return half.key.opener.may_be(body)  # the next one will tell
         if isinstance(opened, Reason):
@@ -216,6 +252,10 @@ class Session:
         else:
             half.opened = opened
         return True
+
+    def _found(self, half: Half, record: Record) -> Opened | Reason | None:
+        """Open a record of which nobody knows the number."""
+        return self.keyring.rejoin(half, record) if half.trial else self.keyring.find(half, record)
 
     def _unreadable(self, half: Half, record: Record, reason: Reason) -> None:
         """The first record of a half for which there will be no key."""
@@ -232,8 +272,14 @@ class Session:
         opener = half.key.opener
         if half.epoch is Epoch.EARLY and not half.opened_any and not half.lost:
             self.keyring.skip_early(half)
-            if not self._sealed(half, record):
+            if not self._protected(half, record):
                 self.outlet.undecoded(half, record.size, REFUSED.word)
+            return
+        if half.trial:
+            self.outlet.undecoded(half, record.size, WRONG_KEY.word)
+            half.failures += 1
+            if half.failures >= _FAILURES:
+                self._kill(half, WRONG_KEY, record.at)
             return
         opener.skip(record.body)
         if half.unopened is not None and not opener.sequence:
@@ -290,6 +336,7 @@ class Session:
                 half.epoch, half.key = Epoch.HANDSHAKE, None
             elif kind == KEY_UPDATE and half.epoch is Epoch.APPLICATION:
                 half.key = agreement.next_key(half.key)
+                half.updates += 1
 
     def _finish(self, half: Half) -> None:
         self._finished[half.side] = True
@@ -327,6 +374,9 @@ class Session:
         half.handshakes.reset()
         if half.key is not None:
             half.key.opener.lose()
+        if half.trial or half.dead is not None:
+            half.slack += size // _LEAST + 1 if size else _UNKNOWN
+            half.tail = b""
         if not half.sealed:
             self.exchange.lose(half.side)
 
