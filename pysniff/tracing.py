@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -47,12 +48,18 @@ class Tracing:
                 if self.secrets is None:
                     raise
                 self.notices.append(f"TLS connections that are open already stay closed: {error}")
+            for name in sorted(limits.names):
+                self.meet([name])
             self._stack = stack.pop_all()
 
-    def meet(self, path: str) -> None:
-        """Look at a program before it is started: its first connection is read, too."""
-        if self.secrets is not None:
-            self.secrets.attachments.meet_path(path)
+    def meet(self, words: Sequence[str], environ: Mapping[str, str] = os.environ) -> None:
+        """Look at what a command will map before it is started: its first connection is read, too."""
+        from pysniff.tracer.beforehand import files_of
+
+        for path in files_of(words, environ):
+            for source in (self.secrets, self.plain):
+                if source is not None and source.attachments is not None:
+                    source.attachments.meet_path(path)
 
     def began(self, connections: Iterable[TlsConnection]) -> None:
         """Have TLS connections that were captured counted for their processes; where keys are read."""

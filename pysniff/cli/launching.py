@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from shutil import which
 from tempfile import TemporaryDirectory
 from typing import TextIO
 
@@ -50,8 +49,8 @@ def _run(options: SniffOptions, words: Sequence[str], log: str | None) -> int:
         packets = writer if recorder is None else Tee(recorder, writer)
         entries = stack.enter_context(open_source(options, packets, _ignore))
         entries.only(watched.watch())
-        if entries.tracing is not None and (program := which(words[0])):
-            entries.tracing.meet(program)
+        if entries.tracing is not None:
+            entries.tracing.meet(words)
         signals = stack.enter_context(PassingOn())
         command = watched.start(words)
         signals.to(command)

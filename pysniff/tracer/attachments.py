@@ -90,14 +90,14 @@ Open = Callable[[Mapped], int]
 class Attachments:
     """`examine` tells the libraries in a file, `opened` gives a descriptor of a mapped one; both raise OSError.
 
-    One thread calls meet() and meet_path(); the others may be called by any. `refused`: files for which there was no
+    Any thread may call anything; a file is examined by one. `refused`: files for which there was no
     room, `vanished`: those that were gone, or not to be opened, before they were read.
     """
 
     def __init__(self, probers: Sequence[Prober], examine: Examine, opened: Open) -> None:
         self.refused = self.vanished = 0
         self._probers, self._examine, self._opened = tuple(probers), examine, opened
-        self._lock = Lock()
+        self._lock, self._meeting = Lock(), Lock()
         self._files: dict[Identity, ProbedFile] = {}
         self._numbers: dict[int, ProbedFile] = {}
         self._others: dict[Identity, None] = {}
@@ -196,12 +196,13 @@ class Attachments:
         """What is open under `descriptor`, which is closed here."""
         try:
             identity = _identity(descriptor)
-            if found := self._files.get(identity):
-                return found
-            if identity in self._others:
-                return None
-            # By descriptor: what was examined is what is probed, whatever its name leads to by then.
-            return self._probe(identity, f"/proc/self/fd/{descriptor}", path)
+            with self._meeting:
+                if found := self._files.get(identity):
+                    return found
+                if identity in self._others:
+                    return None
+                # By descriptor: what was examined is what is probed, whatever its name leads to by then.
+                return self._probe(identity, f"/proc/self/fd/{descriptor}", path)
         except OSError:
             self.vanished += 1
             return None

@@ -13,7 +13,7 @@ _CACHE = Path("/etc/ld.so.cache")
 _CACHE_BYTES = 16 * MIB
 _LIBRARY = re.compile(r"lib(?:ssl|crypto|gnutls|ssl3)(?:-[\w.]+)?\.so(?:\.[\w.]+)?")
 # Where libraries are that no cache lists (musl has none), and programs that have their TLS in themselves.
-_FOLDERS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
+FOLDERS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
 _PROGRAMS = ("node", "nodejs", "bun", "deno")
 _MOST = 64
 
@@ -31,21 +31,28 @@ def installed() -> Iterator[str]:
             yield str(Path(path).resolve())
 
 
-def _candidates() -> Iterator[str]:
+def cached() -> Iterator[str]:
+    """The libraries that the loader knows."""
     try:
         with _CACHE.open("rb") as file:
             cache = file.read(_CACHE_BYTES)
     except OSError:
-        cache = b""
-    for entry in cache.split(b"\0"):
-        path = os.fsdecode(entry)
-        if path.startswith("/") and _LIBRARY.fullmatch(path.rpartition("/")[2]):
-            yield path
-    for folder in _FOLDERS:
+        return
+    yield from (os.fsdecode(entry) for entry in cache.split(b"\0") if entry.startswith(b"/"))
+
+
+def is_tls(name: str) -> bool:
+    """Whether a file of this name is a library of TLS."""
+    return bool(_LIBRARY.fullmatch(name))
+
+
+def _candidates() -> Iterator[str]:
+    yield from (path for path in cached() if is_tls(path.rpartition("/")[2]))
+    for folder in FOLDERS:
         try:
             names = [entry.name for entry in Path(folder).iterdir()]
         except OSError:
             continue
-        yield from (f"{folder}/{name}" for name in sorted(names) if _LIBRARY.fullmatch(name))
+        yield from (f"{folder}/{name}" for name in sorted(names) if is_tls(name))
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         yield from (f"{folder}/{name}" for name in _PROGRAMS if folder.startswith("/"))

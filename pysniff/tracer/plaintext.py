@@ -19,6 +19,7 @@ from pysniff.limits import MIB, SECOND
 from pysniff.plain import PlainChunk
 from pysniff.tracer import earlier, processes
 from pysniff.tracer.architecture import here
+from pysniff.tracer.attachments import Attachments
 from pysniff.tracer.btf import NotFound
 from pysniff.tracer.follower import Follower
 from pysniff.tracer.hook import Library
@@ -185,6 +186,11 @@ class PlainSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def attachments(self) -> Attachments | None:
+        """Of the files that have probes, where it reads all connections."""
+        return None if self._everywhere is None else self._everywhere.attachments
 
     def _begin_everywhere(self, opened: ExitStack) -> None:
         begun = self._everywhere = Everywhere(self._probes)
