@@ -151,8 +151,13 @@ def test_it_goes_with_its_packets_and_the_limit_holds(tmp_path: Path, certificat
     assert sum(path.stat().st_size for path in (tmp_path / "store").iterdir()) <= 300 * KIB
     found = by_id(of(tmp_path / "store", "http"))
     live = by_id(fed(items))
-    # Of the one whose beginning was dropped there may be halves.
-    whole = [id for id, entry in found.items() if entry["request"] and entry["completeness"] == "complete"]
+    # Of the one whose beginning was dropped there may be halves, and perhaps nobody knows what its handshake said.
+    dropped = str(next(iter(found.values()))["stream"])
+    whole = [
+        id
+        for id, entry in found.items()
+        if entry["stream"] != dropped and entry["request"] and entry["completeness"] == "complete"
+    ]
     assert len(whole) > 8
     assert all(live[id] == found[id] for id in whole)
     assert "GET /11/7" in {str(entry["summary"]) for entry in found.values()}

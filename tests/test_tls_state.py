@@ -38,9 +38,9 @@ def keys(tmp_path: Path) -> Path:
 class Sealed(Calls):
     """HTTP/2 in TLS, in records cut anywhere."""
 
-    def __init__(self, tls: TlsWire, random: Random) -> None:
+    def __init__(self, tls: TlsWire, random: Random, sizes: tuple[int, ...] = (16_000, 700, 5)) -> None:
         super().__init__(tls.wire, random)
-        self._tls = tls
+        self._tls, self._sizes = tls, sizes
 
     def shake(self) -> list[Packet]:
         self._tls.wire.handshake, shaken = list, self._tls.handshake()  # type: ignore[method-assign]
@@ -49,7 +49,7 @@ class Sealed(Calls):
     def _say(self, side: Side, data: bytes) -> list[Packet]:
         packets = []
         while data:
-            size = self._random.choice((16_000, 700, 5))
+            size = self._random.choice(self._sizes)
             packets += self._tls.say(side, data[:size])
             data = data[size:]
         return packets
@@ -63,10 +63,12 @@ def h2_calls(tls: TlsWire, random: Random, count: int) -> list[Packet]:
     return packets + talk.finish()
 
 
-def http_calls(tls: TlsWire, random: Random, count: int) -> list[Packet]:
+def http_calls(
+    tls: TlsWire, random: Random, count: int, sizes: tuple[int, ...] = (0, 30, 4_000, 40_000)
+) -> list[Packet]:
     packets = tls.handshake()
     for number in range(count):
-        packets += tls.call(get(f"/{number}"), ok(random.randbytes(random.choice((0, 30, 4_000, 40_000)))))
+        packets += tls.call(get(f"/{number}"), ok(random.randbytes(random.choice(sizes))))
     return packets + tls.farewell()
 
 

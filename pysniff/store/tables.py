@@ -29,7 +29,7 @@ _ENTRY = struct.Struct("<BBIqIBBIIQQ")
 
 
 def write(files: SegmentFiles, states: Sequence[Resumption], most: int) -> int:
-    """Write what fits into so many bytes, first things first; how many conversations were left out. Raises OSError."""
+    """Write what fits into so many bytes, small things first; how many conversations were left out. Raises OSError."""
     text, left = encoded(states, most)
     sidecar.write(files.tables, text)
     return left
@@ -51,10 +51,11 @@ def name_of(resumption: Resumption) -> bytes:
 
 
 def encoded(states: Sequence[Resumption], most: int) -> tuple[bytes, int]:
-    """A file of at most so many bytes (of one page, if that is less), and how many of these are not in it."""
+    """A file of at most so many bytes (of one page, if that is less), and how many of these are not in it: the largest,
+    which are in the midst of something."""
     entries: list[bytes] = []
     size = 0
-    for one in states:
+    for one in sorted(states, key=lambda one: len(one.state)):
         entry = _entry(one)
         if entry and size + len(entry) <= ALL:
             entries.append(entry)
