@@ -21,6 +21,7 @@ from pysniff.tracer.installed import FOLDERS, cached, is_tls
 _MOST = 512
 # Words of a command that may name another one: `env A=b timeout 5 curl`, `sh -c "curl x"`.
 _WORDS = 32
+_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
 # Interpreters of interpreters, as Linux follows them.
 _SCRIPTS = 5
 _FIRST_LINE = 256
@@ -31,8 +32,10 @@ _BESIDE = ("", "lib", "../lib")
 
 
 def files_of(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
-    """Each file once, the command's own first."""
+    """Each file once, the command's own first. `environ`: what it is started with; env(1) may change it."""
     seen: set[tuple[int, int]] = set()
+    changed = [word.partition("=") for word in words[1:_WORDS]]
+    environ = {**environ, **{name: value for name, _, value in changed if name in _VARIABLES}}
     libraries = Libraries(environ)
     path = environ.get("PATH")
     for word in _commands(words):
