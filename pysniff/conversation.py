@@ -147,7 +147,7 @@ class Conversation:
         if told is None or not self.decrypts:
             return told
         within = self._within if self._layer is None else self._layer.remember()
-        if self.overheard is not None:
+        if self.overheard is not None or self.sealed is not None:
             within = recollection.UNKNOWN
         return told[0], recollection.written(told[1], within)
 

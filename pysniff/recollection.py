@@ -60,6 +60,14 @@ def read(text: bytes) -> tuple[bytes, Within | None]:
     return state, within
 
 
+def bare(text: bytes) -> bytes:
+    """The same without what was carried; nothing where it cannot be read."""
+    try:
+        return written(read(text)[0], UNKNOWN)
+    except Malformed:
+        return b""
+
+
 def _behind(source: Reader) -> Behind:
     found: list[tuple[int, int]] = []
     for _ in range(source.number(PIECES)):

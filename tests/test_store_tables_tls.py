@@ -20,6 +20,7 @@ from pysniff.packet import Block, Packet
 from pysniff.store import tables
 from pysniff.store.directory import SegmentFiles
 from pysniff.store.index import Index
+from pysniff.store.keeper import Keeper
 from pysniff.store.query import Query
 from pysniff.store.recording import Recording
 
@@ -103,6 +104,29 @@ def test_calls_behind_dropped_segments_are_as_if_nothing_were_gone(
     secrets = [bytes.fromhex(line.split()[2]) for line in keys.read_text().splitlines() if line[0] != "#"]
     assert any(TOKEN in state for state in states(store))  # beside the secrets, which tell it anyway
     assert not any(secret in state for state in states(store) for secret in secrets)
+
+
+def test_a_recording_without_secrets_writes_no_plain_text_of_one_that_kept_them(
+    tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    keys, store = tmp_path / "keys", tmp_path / "store"
+    packets = traffic(keys, certificate)[:2_000]
+    recording = Recording(store, 1 << 30, segment_size=48 * KIB, secrets=key_logs(keys))
+    for packet in packets:
+        recording.add(Block.of(packet))
+    recording.close()
+    keeper, count = Keeper(store, 1 << 20, 1 << 16, secrets=True), 0
+    while keeper.step() and (count := count + 1) < 4:
+        pass
+    assert any(TOKEN in state for state in states(store))
+    before = set(store.glob("*.tables"))
+    keeper = Keeper(store, 1 << 20, 1 << 16)
+    while keeper.step():
+        pass
+    for path in before:
+        path.unlink()
+    assert len([*states(store)]) > 8
+    assert not any(TOKEN in state for state in states(store))
 
 
 def test_without_secrets_a_key_log_reads_it_and_tables_have_no_plain_text(

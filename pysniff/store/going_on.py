@@ -1,7 +1,8 @@
 """Reads of segment after segment what it takes to go on behind each with its HTTP/2 and TLS connections.
 
-Most HTTP/2 is plain and read by Skimming. What is not plain here (a packet that was sent again, a frame that is rare) is read
-by a Sniffer, once; TLS, and what nobody knows yet, or joined in the middle, by one that goes through all segments.
+Most HTTP/2 is plain and read by Skimming. What is not plain here (a packet that was sent again, a frame that is rare)
+is read by a Sniffer, once; TLS, and what nobody knows yet, or joined in the middle, by one that goes through all
+segments.
 """
 
 from __future__ import annotations

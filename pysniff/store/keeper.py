@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pysniff import recollection
+from pysniff.dissectors import known as dissectors
 from pysniff.errors import FileError
 from pysniff.resumption import Resumption
 from pysniff.secrets import Secrets
@@ -28,6 +30,7 @@ from pysniff.store.later import Later
 from pysniff.store.naming_keeper import NameKeeper
 from pysniff.store.secrets_reading import StoredSecrets
 
+_DECRYPTING = frozenset(one.protocol for one in dissectors()["tcp"] if one.decrypts)
 # Looks by itself so often, in seconds, for a byte that did not come.
 _POLL = 1.0
 
@@ -66,6 +69,8 @@ class Keeper:
         """Go on behind the newest tables."""
         for files in reversed(segments(self._directory)):
             states = tables.load(files)
+            if self._stored is None:  # an earlier recording may have kept secrets, and decrypted
+                states = {name: _bare(one) for name, one in states.items()}
             if states or files.tables.exists():
                 self._done = files.number - 1
                 self._written = [*states.values()]
@@ -108,6 +113,11 @@ class Keeper:
     def _put(self, files: SegmentFiles, states: Sequence[Resumption]) -> None:
         room = self._total - tables.disk_use(self._directory)
         sidecar.put(files, files.tables, room, lambda most: tables.encoded(states, min(most, self._each))[0])
+
+
+def _bare(one: Resumption) -> Resumption:
+    """Without the plain text of what was encrypted."""
+    return one._replace(state=recollection.bare(one.state)) if one.protocol in _DECRYPTING else one
 
 
 def _is_over(patience: float) -> bool:
