@@ -16,7 +16,7 @@ from pysniff.cli import tls_checks, tls_programs
 from pysniff.cli.finding import Verdict
 from pysniff.errors import PrivilegeError
 from pysniff.tracer.privileges import Finding, Needed
-from pysniff.tracer.traced import TracedProcess
+from pysniff.tracer.traced import TracedProcess, TracerReport
 
 FINE = Finding("bpf", Needed.KEYS)
 
@@ -124,6 +124,20 @@ def test_keys_and_connections_are_counted_for_each_program_while_it_watches(monk
         " 20 keys seen, 4 connections decrypted, 0 without keys",
     ]
     assert lines[-1] == "-- connections: 1 connection without keys of which no process is known"
+
+
+def test_a_capture_ends_with_the_programs_of_which_something_was_seen() -> None:
+    every = [process(7, "idle"), replace(process(8, "curl", running=False), keys=5, with_keys=1)]
+    report = TracerReport(tuple(every), 1, 5, 0, 0, 0, 0, 0, 0, 0, 2, ())
+    assert [*tls_programs.counted_lines(report)] == [
+        "curl (ended): OpenSSL 3.0 in /usr/lib/libssl.so.3: keys can be read;"
+        " 5 keys seen, 1 connection decrypted, 0 without keys",
+        "2 connections without keys of which no process is known",
+    ]
+    many = [replace(process(number, f"program{number:03}"), keys=1) for number in range(100)]
+    lines = [*tls_programs.counted_lines(replace(report, processes=tuple(many), unowned=0))]
+    assert len(lines) == tls_programs.MOST + 1
+    assert lines[-1] == "and 60 other programs"
 
 
 def test_what_fails_as_the_probes_are_placed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
