@@ -24,6 +24,9 @@ import pytest
 from browser import NewPage, shot
 from click.testing import CliRunner
 from cluster_programs import Program, Programs, until
+from packets import pcap
+from store_traffic import NOON, said
+from wire import Wire
 from worker_talk import alive
 
 from pysniff.cli import group
@@ -488,7 +491,7 @@ def test_options_of_the_page_need_it(words: tuple[str, ...]) -> None:
     assert result.exit_code == 1 and f"{words[0]} is for --web" in result.output
 
 
-# In a browser: the last one here, for playwright keeps an event loop in this thread from then on
+# In a browser: the last ones here, for playwright keeps an event loop in this thread from then on
 
 
 def test_a_file_is_on_the_page_with_the_filter_that_was_asked_for(
@@ -505,3 +508,30 @@ def test_a_file_is_on_the_page_with_the_filter_that_was_asked_for(
     expect(shown.get_by_text("LPUSH").first).to_be_visible()
     expect(shown.get_by_text("/catalogue")).to_have_count(0)
     shot(shown, "laptop-file")
+
+
+def test_a_call_that_the_file_has_no_end_of_is_on_the_page_once_the_file_is_read(
+    programs: Programs, tmp_path: Path, new_page: NewPage
+) -> None:
+    from playwright.sync_api import expect
+
+    done, held = Wire(sport=1, now=NOON), Wire(sport=2, now=NOON)
+    every = [
+        *done.handshake(),
+        *said(done, (True, b"GET /done HTTP/1.1\r\n\r\n"), (False, b"HTTP/1.1 204 No Content\r\n\r\n")),
+        *held.handshake(),
+        *said(held, (True, b"GET /held HTTP/1.1\r\n\r\n")),
+    ]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    page = Page(programs, tmp_path, "-r", pipe, "--no-browser")
+    with pipe.open("wb", buffering=0) as writing:
+        writing.write(pcap([(packet.time_ns, packet.data) for packet in every], nano=True))
+        shown = new_page()
+        shown.goto(page.url)
+        rows = shown.locator(".feed-drawn [role=row]")
+        expect(rows).to_have_text([re.compile("/done")])
+    status = rows.filter(has_text="/held").locator(".of-status")
+    expect(status).to_have_text("\N{EN DASH}")
+    shown.reload()
+    expect(rows).to_have_text([re.compile("/done"), re.compile("/held")])

@@ -27,6 +27,7 @@ export class Live {
   #asking: Asking;
   #asked: Asked = { filter: "", from: "", to: "" };
   #forward = false;
+  #follow = true;
   #floor = "";
 
   constructor(
@@ -49,20 +50,34 @@ export class Live {
     });
   }
 
-  /** `forward`: from the beginning, in the order of completion, as far as rows are kept. */
-  begin(asked: Asked, forward: boolean): void {
+  /** `forward`: from the beginning, in the order of completion, as far as rows are kept; `follow`: there will be more,
+   * so what is open then has not ended. */
+  begin(asked: Asked, forward: boolean, follow = true): void {
     this.#asked = asked;
     this.#forward = forward;
+    this.#follow = follow;
     this.#floor = "";
-    const { filter, from, to } = asked;
-    if (forward) {
-      this.#asking.ask({ filter, limit: MOST, ...(from && { from }), ...(to && { to }) });
+    this.#ask();
+    void this.#asking.open();
+  }
+
+  /** A capture that was being read is there to its end: ask how what was open ended. */
+  finish(): void {
+    this.#follow = false;
+    this.#ask();
+  }
+
+  #ask(): void {
+    const { filter, from, to } = this.#asked;
+    if (this.#forward) {
+      const since = later(from, this.#floor);
+      const question = { filter, limit: MOST, ...(since && { from: since }), ...(to && { to }) };
+      this.#asking.ask(this.#follow ? question : { ...question, follow: false });
     } else if (!to) {
       this.#asking.ask({ filter, from: "now" });
     } else {
       this.#asking.rest();
     }
-    void this.#asking.open();
   }
 
   /** Rows were cleared: what happened until now does not come again. */
@@ -75,7 +90,7 @@ export class Live {
   }
 
   #again(): void {
-    if (this.#forward || this.#asked.to) this.begin(this.#asked, this.#forward);
+    if (this.#forward || this.#asked.to) this.#ask();
     else this.#asking.ask({ filter: this.#asked.filter, from: this.#since() || "now" });
   }
 

@@ -2,7 +2,7 @@
 import { batch, effect } from "@preact/signals";
 import { filter, from, to } from "../address";
 import { ask } from "../api";
-import { trouble } from "../workers/poll";
+import { told, trouble } from "../workers/poll";
 import { hub } from "./asking";
 import { type Asked, History } from "./history";
 import { Live } from "./live";
@@ -29,7 +29,7 @@ let stale = false; // what is drawn
 let countsDue = 0;
 let countsTimer: ReturnType<typeof setTimeout> | undefined;
 /** Which kind of capture it is; null until a worker said so. */
-let isFile: boolean | null = null;
+let capture: "live" | "reading" | "finished" | null = null;
 /** Of questions that were begun, the latest. */
 let begun = 0;
 let flushing = false;
@@ -88,6 +88,10 @@ export function receive(): void {
     queueMicrotask(wake);
   });
   effect(() => {
+    const found = kindOf(told.value?.workers ?? []);
+    queueMicrotask(() => recognised(found));
+  });
+  effect(() => {
     if (trouble.value?.status !== 401 && store.signedOut.peek()) queueMicrotask(live.retry.bind(live));
   });
   // A frame that was waited for does not come to a page that nobody sees.
@@ -130,27 +134,37 @@ async function begin(now: Asked): Promise<void> {
   });
   history.stop();
   const mine = ++begun;
-  live.begin(now, isFile === true);
-  if (isFile === null) {
+  live.begin(now, isFile(), capture !== "finished");
+  if (capture === null) {
     const found = await kind();
     if (mine !== begun) return;
-    isFile = found;
-    if (isFile) live.begin(now, true);
+    capture = found;
+    if (isFile()) live.begin(now, true, capture !== "finished");
   }
-  store.finished.value = isFile === true;
-  store.following.value = !isFile && !now.to;
-  if (!isFile) history.begin(now);
+  store.finished.value = isFile();
+  store.following.value = !isFile() && !now.to;
+  if (!isFile()) history.begin(now);
 }
 
-/** Whether every worker reads a file; null where none says. */
-async function kind(): Promise<boolean | null> {
+function isFile(): boolean {
+  return capture === "reading" || capture === "finished";
+}
+
+async function kind(): Promise<typeof capture> {
   try {
-    const { workers } = await ask<{ workers: WorkerRow[] }>("/api/workers", { signal: AbortSignal.timeout(WORKERS) });
-    const states = workers.map((worker) => worker.figures?.capture?.state).filter((state) => state !== undefined);
-    return states.length === 0 ? null : states.every((state) => state === "finished" || state === "reading");
+    const answer = await ask<{ workers: WorkerRow[] }>("/api/workers", { signal: AbortSignal.timeout(WORKERS) });
+    return kindOf(answer.workers);
   } catch {
     return null; // It is asked for again when a worker answers; what is wrong the connection says.
   }
+}
+
+/** Live unless every worker reads a file, or has; null where none says, or one has just begun. */
+function kindOf(workers: readonly WorkerRow[]): typeof capture {
+  const states = workers.map((worker) => worker.figures?.capture?.state).filter((state) => state !== undefined);
+  if (states.length === 0 || states.includes("starting")) return null;
+  if (!states.every((state) => state === "finished" || state === "reading")) return "live";
+  return states.includes("reading") ? "reading" : "finished";
 }
 
 interface WorkerRow {
@@ -160,15 +174,18 @@ interface WorkerRow {
 function remember(message: Told): void {
   if (message.type !== "status") return;
   store.statuses.value = new Map(store.statuses.value).set(message.node, message);
-  if (isFile === null && message.node && message.state === "live") void recognise();
+  if (capture === null && message.node && message.state === "live") void kind().then(recognised);
 }
 
-/** A worker has come: is it one that reads a file? */
-async function recognise(): Promise<void> {
-  const found = await kind();
-  if (isFile !== null || found === null) return;
-  isFile = found;
-  if (found) void begin(asked());
+/** Workers have said what they do: read a file, perhaps, or they have read it. */
+function recognised(found: typeof capture): void {
+  if (capture === null && found !== null) {
+    capture = found;
+    if (isFile()) void begin(asked());
+  } else if (capture === "reading" && found === "finished") {
+    capture = found;
+    live.finish();
+  }
 }
 
 function refuse(why: Refused): void {
