@@ -220,7 +220,7 @@ class Query:
     def _follow(self, passage: Passage, bounds: Plan) -> Iterator[list[Entry]]:
         """What comes from now on: without a hole and without a duplicate, for the Sniffer goes on."""
         clock = self._clock
-        if self._recorded and (now := self._now()):
+        if self._catalogue.is_recorded() and (now := self._now()):
             clock.saw(now)
         self._caught_up = True
         yield []
