@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from http2_talk import calls
 from store_traffic import NOON
@@ -22,11 +23,13 @@ from pysniff.packet import Block, Packet
 from pysniff.resumption import Resumption
 from pysniff.sniffer import Sniffer
 from pysniff.store import keeping, tables
+from pysniff.store.catalogue import Chapter
 from pysniff.store.directory import PAGE, SegmentFiles
 from pysniff.store.index import Index
 from pysniff.store.keeper import Keeper
 from pysniff.store.query import Query
 from pysniff.store.recording import Recording
+from pysniff.store.skimming import Skimming
 
 LIMIT = 600 * KIB
 KEY = bytes((10, 0, 0, 1, 10, 0, 0, 2)) + b"\xc7\x38\x00\x50"
@@ -208,6 +211,78 @@ def test_one_that_goes_on_writes_what_the_first_one_would_have(tmp_path: Path) -
         if steps % 3 == 0:
             keeper = Keeper(tmp_path, 1 << 20, 1 << 16)
     assert kept(tmp_path) == want
+
+
+def spoilt(packets: list[Packet], random: Random) -> list[Packet]:
+    """Some sent again, some swapped with the next, as networks do it."""
+    found = list(packets)
+    for _ in range(len(found) // 40):
+        place = random.randrange(1, len(found) - 2)
+        if random.random() < 0.7:
+            again = found[place]._replace(time_ns=found[place + 1].time_ns)
+            found.insert(place + 2, again)
+        else:
+            one, other = found[place : place + 2]
+            found[place : place + 2] = [other._replace(time_ns=one.time_ns), one._replace(time_ns=other.time_ns)]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stepping_over_frames_leaves_what_reading_everything_leaves(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Recording(tmp_path, 1 << 30, segment_size=48 * KIB)
+    for block in blocks(spoilt(packets(80, 5), Random(seed))):
+        recording.add(block)
+    recording.close()
+    read: list[dict[str, dict[bytes, Resumption]]] = []
+    stepped = []
+    go_on = Skimming._go_on
+
+    def counted(self: Skimming, chapter: Chapter, number: int, from_a: bytes, from_b: bytes) -> bool:
+        stepped.append(go_on(self, chapter, number, from_a, from_b))
+        return stepped[-1]
+
+    monkeypatch.setattr(Skimming, "_go_on", counted)
+    for _ in range(2):
+        keeper = Keeper(tmp_path, 1 << 24, 1 << 22)
+        while keeper.step():
+            pass
+        read.append(kept(tmp_path))
+        for path in tmp_path.glob("*.tables"):
+            path.unlink()
+        monkeypatch.setattr(Skimming, "plain", lambda self, chapter: np.zeros(len(chapter.index.rows), np.bool_))
+    assert read[0] == read[1]
+    assert any(stepped)
+
+
+def test_only_of_what_goes_on_anything_is_kept(tmp_path: Path) -> None:
+    """One connection that ends is not read where it does."""
+    ends = [packet for packet in TRAFFIC if b"\x9c\x40" in packet.data[34:38]]
+    recording = Recording(tmp_path, 1 << 30, segment_size=48 * KIB)
+    for block in blocks([packet for packet in TRAFFIC if packet not in ends[len(ends) // 3 : -3]]):
+        recording.add(block)
+    recording.close()
+    keeper = Keeper(tmp_path, 1 << 24, 1 << 22)
+    while keeper.step():
+        pass
+    names: set[bytes] = set()
+    for path in reversed(segment_files(tmp_path)):
+        index = Index()
+        index.extend(path.with_suffix(".index").read_bytes())
+        names |= {row.tobytes() for row in index.rows["name"]}
+        assert tables.load(SegmentFiles(tmp_path, int(path.stem))).keys() <= names
+    assert len(names) == 3
+
+
+def test_the_newer_half_is_left_alone(tmp_path: Path) -> None:
+    stored(tmp_path)
+    count = len(segment_files(tmp_path))
+    keeper = Keeper(tmp_path, 1 << 20, 1 << 16, patient_from=0)
+    while keeper.step():
+        pass
+    assert len(kept(tmp_path)) == count - count // 2
+    assert not Keeper(tmp_path, 1 << 20, 1 << 16, patient_from=1 << 40).step()
 
 
 def test_it_writes_no_more_than_it_may(tmp_path: Path) -> None:

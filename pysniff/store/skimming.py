@@ -143,8 +143,8 @@ def _packets(chapter: Chapter, rows: Bools) -> _Packets | None:
                 row = index.flows[places]
                 if (columns.kind != TCP).any() or (columns.body < 0).any():
                     return None
-                way, seq, flags = columns.back != back_of_a[row], columns.seq, columns.flags
-                values = (way, seq, columns.ack(), flags, columns.length)
+                from_b = columns.back != back_of_a[row]
+                values = (from_b, columns.seq, columns.ack(), columns.flags, columns.length)
                 found.append((row, *(each.astype(np.int64) for each in values)))
                 data = columns.block.data
                 spans = zip(columns.body.tolist(), (columns.body + columns.length).tolist(), strict=True)
