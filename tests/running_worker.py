@@ -20,7 +20,7 @@ from pysniff.cluster.asked import Told
 from pysniff.cluster.frames import VERSION, Batch, Error, Hello, Value, summaries
 from pysniff.cluster.workers import Workers
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 TOKEN = "a-token-for-tests-only"
 
 

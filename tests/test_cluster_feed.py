@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from itertools import count
 
 import pytest
 from hub_stage import Stage, run, settled, until
@@ -410,6 +411,35 @@ def test_a_client_with_history_is_handed_over_to_the_shared_question(monkeypatch
             assert sorted(shown) == sorted([
                 "50 a+b", "99 a+b", "101 a", "102 a", "102 b", "104 a", "98 a+b", "122 b", "123 a", "301 a+b",
             ])  # fmt: skip
+
+    run(talk)
+
+
+def test_what_is_told_in_the_moment_of_the_change_reaches_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "SETTLED", 0.0)
+    monkeypatch.setattr(feeds, "LOOK", 0.01)
+    cancelled, endings = feeds._cancelled, count(1)
+
+    async def talk() -> None:
+        async with Stage(FEED, "a") as stage:
+
+            async def slowly(task: asyncio.Task[dict[str, object]]) -> None:
+                await cancelled(task)
+                if next(endings) == 2:  # the own question is over, and nothing of it is left to tell
+                    new.batch((201, 2), until=202)
+                    await settled()
+
+            monkeypatch.setattr(feeds, "_cancelled", slowly)
+            client = await stage.client(filter="http")
+            own, new = await stage["a"].asked(), await stage["a"].asked(what="new")
+            for answer in (new, own):
+                answer.batch((1, 1), until=2)
+                answer.caught_up()
+            assert await client.shows(1) == ["1 a"]
+            own.batch(until=100)
+            await until(lambda: own.closed)
+            new.batch(until=200)
+            assert await client.shows(2) == ["1 a", "201 a"]
 
     run(talk)
 

@@ -11,21 +11,24 @@ from pathlib import Path
 from queue import Queue
 from random import Random
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from packets import ethernet_tcp
 from store_traffic import LONG, UPGRADE, http, said, some, traffic
-from stores import KIB, asked, dicts, different, fed, question, stored
+from stores import KIB, asked, dicts, different, fed, question, recorded, stored
 from test_store_eviction import blocks
 from transcripts import ws
 from wire import Wire
 
+from pysniff.capture.clock import PacketClock
 from pysniff.entry import Entry
 from pysniff.kfl.variables import compile
 from pysniff.limits import SECOND
 from pysniff.message import CLIENT
 from pysniff.packet import Block, Packet
 from pysniff.store import Store
+from pysniff.store.catalogue import Catalogue, Chapter
 from pysniff.store.query import Query
 from pysniff.store.recording import Recording
 
@@ -180,6 +183,29 @@ def test_later_calls_of_a_kept_alive_connection_reach_an_open_query(tmp_path: Pa
     reader.query.finish()  # the last call is in the store by now
     assert reader.next() is not None
     assert reader.next() is None
+
+
+def test_what_is_stored_while_a_query_is_held_up_is_not_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looked = 1 << 61, list[int]()
+    look = Catalogue.news
+
+    def held_up(self: Catalogue, *arguments: Any) -> Iterator[Chapter]:
+        nonlocal now
+        looked.append(now)
+        yield from look(self, *arguments)
+        now += 100 * SECOND
+
+    monkeypatch.setattr(Catalogue, "news", held_up)
+    monkeypatch.setattr(PacketClock, "now", lambda self: now)
+    recorded(tmp_path / "store", blocks(some(1, 100)))
+    with Store(tmp_path / "store").query(follow=True) as query:
+        for step in query.steps():
+            if looked:
+                assert step.until <= looked[-1]
+            if len(looked) == 3:
+                break
 
 
 @pytest.mark.parametrize("end", ["stop", "finish"])

@@ -17,7 +17,7 @@ from pysniff.cluster.worker.processes import Processes
 from pysniff.entry import Entry
 from pysniff.store import Store
 
-PATIENCE = 60.0  # seconds until a test that waits for something gives up
+PATIENCE = 180.0  # seconds until a test that waits for something gives up
 _ids = count(1)
 
 

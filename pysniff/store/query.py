@@ -61,6 +61,7 @@ class Query:
         self._back_to = 0  # so far back everything was told, newest first
         self._source = ""
         self._clock = PacketClock()
+        self._reached = 0  # what time it was in packets when the store was last looked at
         self._steps = self._run()
         self._batches = (step.entries for step in self._steps if step.entries)
         self._entries = (entry for batch in self._batches for entry in batch)
@@ -148,7 +149,7 @@ class Query:
         if self._question.newest_first:
             return self._back_to
         read = self._passages[-1].time if self._passages else 0
-        return max(max(read, self._clock.now() if self._caught_up else 0) - TURNS, 0)
+        return max(max(read, self._reached) - TURNS, 0)
 
     def _matching(self, entries: Sequence[Entry], bounds: Plan) -> list[Entry]:
         start, end, matches = bounds.start, bounds.end, self._question.filter.matches
@@ -229,6 +230,7 @@ class Query:
             if last:
                 self._recorded = self._catalogue.is_recorded()
             moved = False
+            self._reached = clock.now()  # what is stored while this looks, or is held up, is not promised
             for chapter in self._catalogue.news(passage.last, passage.position):
                 moved = True
                 yield from self._read_on(passage, chapter, bounds)
@@ -239,7 +241,7 @@ class Query:
             if last:
                 return
             self._stopped.wait(POLL)
-            yield self._matching(passage.advance(clock.now()), bounds)
+            yield self._matching(passage.advance(self._reached), bounds)
 
     def _now(self) -> int:
         """What time it is in the packets of a store that is recorded, 0 for nobody knows: where nothing comes, time

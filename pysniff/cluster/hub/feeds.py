@@ -96,19 +96,20 @@ class Feeds:
                 async with self._asked(put, outbox) as (_, task):
                     return await task
         with self._counted(peer, put.shared_as), self._joined(put) as common:
-            if not put.from_now:
-                if self._histories.are_taken:
-                    outbox.say(messages.status("", "waiting", f"history is told to {HISTORIES} clients at a time"))
-                async with self._histories.taken():
-                    with self._counted(peer, object()):
-                        await self._until_handed_over(put, outbox, common)
-            else:
-                _join(common.asking, outbox)
-            common.shared.outboxes.append(outbox)
             try:
+                if not put.from_now:
+                    if self._histories.are_taken:
+                        outbox.say(messages.status("", "waiting", f"history is told to {HISTORIES} clients at a time"))
+                    async with self._histories.taken():
+                        with self._counted(peer, object()):
+                            await self._until_handed_over(put, outbox, common)
+                else:
+                    _join(common.asking, outbox)
+                    common.shared.outboxes.append(outbox)
                 return await asyncio.shield(common.task)
             finally:
-                common.shared.outboxes.remove(outbox)
+                if outbox in common.shared.outboxes:
+                    common.shared.outboxes.remove(outbox)
 
     async def close(self) -> None:
         """End the shared questions; the others end with their clients."""
@@ -118,7 +119,7 @@ class Feeds:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _until_handed_over(self, put: Question, outbox: Outbox, common: _Common) -> None:
-        """Ask for one client alone, until the shared question tells all that it would be told."""
+        """Ask for one client alone, until the shared question tells all that it would be told, and does."""
         async with self._asked(put, outbox) as (own, task):
             await _looked(lambda: own.caught_up)
             await asyncio.sleep(max(self._settled - time.monotonic(), 0.0))
@@ -131,6 +132,8 @@ class Feeds:
                 await _looked(lambda: handover.look() or handover.own_over)
                 await _cancelled(task)
                 await _looked(handover.look)
+                # In the step in which it ends to listen: what is released in between would be told to nobody.
+                common.shared.outboxes.append(outbox)
             finally:
                 listeners.remove(handover.shared_released)
 
