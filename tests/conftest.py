@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import NewPage, Pages, build_page, launched
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from netns import enter_own_network, join, namespaces
 
 if TYPE_CHECKING:
@@ -166,5 +166,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 # CI plays the same examples every time, so that a red run is the change's doing; elsewhere each run tries new ones.
 # None has a deadline: how long an example takes is the machine's doing.
 settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
-settings.register_profile("here", deadline=None)
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "here")

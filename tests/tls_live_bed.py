@@ -22,7 +22,7 @@ from certificates import Authority
 
 ROOT = Path(__file__).parent.parent
 GRPC = str(Path(__file__).with_name("tls_live_grpc.py"))
-PATIENCE = 60.0
+PATIENCE = 180.0
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()

@@ -22,7 +22,7 @@ from pysniff.tracer import processes
 from pysniff.tracer.kernel_secrets import KernelSecrets
 
 # A choking machine takes its time.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 TLS_1_3 = {
     *("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"),
