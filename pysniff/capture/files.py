@@ -139,10 +139,11 @@ class CaptureFile:
 
     def __iter__(self) -> Iterator[Block | Idle]:
         timed = self._stream.follow or not self._stream.regular
+        looked = self._clock.now()  # before each look: whoever is held up behind it has not read what came meanwhile
         try:
             for chunk in self._stream.chunks():
                 if chunk is Event.QUIET:
-                    yield Idle(self._clock.now())
+                    yield Idle(looked)
                 elif chunk is Event.ANEW:
                     self._begin()
                 elif isinstance(chunk, bytes):
@@ -150,6 +151,7 @@ class CaptureFile:
                         if timed:
                             self._clock.saw(block.records[-1][0])
                         yield block
+                looked = self._clock.now()
             if not self._stream.closed:
                 yield from self._end()
             self._ended = True
