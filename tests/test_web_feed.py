@@ -8,14 +8,13 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-import pytest
-from browser import PHONE, NewPage, Pages, shot
+from browser import PATIENCE, PHONE, NewPage, Pages, shot
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
     from web_bed import HubProgram, WebBed
 
 SHOP, NAMES = "10.78.1.11", "10.78.2.12"
@@ -37,16 +36,6 @@ class Held:
     def close(self) -> None:
         self._client.close()
         self._server.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patient(web: WebBed, browser: Browser) -> Iterator[tuple[Page, Held]]:
-    """A page before which a call began that is not answered: one is shown as open once it is for ten seconds."""
-    page = opened(browser.new_page(), web, 'path == "/patient"')
-    expect(page.get_by_role("heading", name=re.compile("No", re.IGNORECASE))).to_be_visible()
-    with closing(Held(web, 9_100, "/patient")) as held:
-        yield page, held
-    page.context.close()
 
 
 def opened(page: Page, web: WebBed | HubProgram, filter: str, rest: str = "") -> Page:
@@ -420,13 +409,16 @@ def test_what_history_tells_as_open_is_answered_when_it_is(web: WebBed, page: Pa
         expect(rows(page)).to_have_count(1)
 
 
-def test_an_open_call_is_marked_until_its_answer_comes(patient: tuple[Page, Held]) -> None:
-    page, held = patient
-    status = row(page, "/patient").locator(".of-status")
-    expect(status).to_have_text("…")
-    status.hover()
-    expect(status).to_have_attribute("title", "still open")
-    shot(page, "feed-open")
-    held.answer()
-    expect(status).to_have_text(re.compile(r"^200\+?$"))
-    expect(rows(page)).to_have_count(1)
+def test_an_open_call_is_marked_until_its_answer_comes(web: WebBed, page: Page) -> None:
+    """What is new is shown as open once it is for ten seconds."""
+    opened(page, web, 'path == "/patient"')
+    expect(page.get_by_role("heading", name=re.compile("No", re.IGNORECASE))).to_be_visible()
+    with closing(Held(web, 9_100, "/patient")) as held:
+        status = row(page, "/patient").locator(".of-status")
+        expect(status).to_have_text("…", timeout=2 * PATIENCE)
+        status.hover()
+        expect(status).to_have_attribute("title", "still open")
+        shot(page, "feed-open")
+        held.answer()
+        expect(status).to_have_text(re.compile(r"^200\+?$"))
+        expect(rows(page)).to_have_count(1)

@@ -330,12 +330,14 @@ def test_a_click_adds_a_value_and_shift_excludes_it(there: Page) -> None:
 # The time range
 
 
-def test_the_last_minutes_or_all(there: Page) -> None:
+def test_the_last_minutes_or_all(web: WebBed, there: Page) -> None:
+    web.traffic.get("/filter/new")
+    web.hub.wait_calls('path == "/filter/new"')
     there.get_by_role("button", name="Time range: All").click()
     there.get_by_role("button", name="Last 5 min").click()
     expect(there.get_by_role("button", name="Time range: Last 5 min")).to_be_focused()
     assert "from=5m" in there.url
-    expect(rows(there, "/filter/b")).to_have_count(1)
+    expect(rows(there, "/filter/new")).to_have_count(1)
 
 
 def test_moments_are_chosen_in_local_time_and_asked_in_utc(web: WebBed, calls: None, browser: Browser) -> None:
