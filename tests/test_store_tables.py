@@ -174,7 +174,18 @@ def test_it_is_not_started_again_at_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_it_ends_with_the_one_that_records(tmp_path: Path) -> None:
     Recording(tmp_path, LIMIT).close()
-    command = [sys.executable, "-m", "pysniff.store.keeper", str(tmp_path), "100000", "4096", "0", "100000", "4096"]
+    command = [
+        sys.executable,
+        "-m",
+        "pysniff.store.keeper",
+        str(tmp_path),
+        "100000",
+        "4096",
+        "0",
+        "100000",
+        "4096",
+        "0",
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(b"..")
