@@ -1,18 +1,24 @@
-"""Builds the hub's page with the package, where npm is found; all else stands in setup.cfg.
+"""Builds the hub's page and compiles what every packet passes; all else stands in setup.cfg.
 
-What is newer than its sources is not built again. Whatever npm says, the package is made: without a page the hub serves
-its API, and says how to build one.
+The page needs npm. What is newer than its sources is not built again. Whatever npm says, the package is made: without a
+page the hub serves its API, and says how to build one.
+
+mypyc compiles the modules of COMPILED into wheels; an editable install runs what is edited. PYSNIFF_COMPILE=1 fails
+where that cannot be done, 0 does not try; without it, what cannot be compiled stays Python, and a line says so.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from setuptools import Command, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -23,6 +29,16 @@ LOCK, INSTALLED = WEB / "package-lock.json", WEB / "node_modules" / ".package-lo
 # Scripts of packages do not run: nothing that is built needs them.
 NPM_CI = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
 BY_HAND = "cd pysniff/web && npm ci && npm run build"
+COMPILED = [
+    "body", "capture.pcap", "conversation", "core", "deadlines", "dissectors.grpc_call",
+    "dissectors.grpc_framing", "dissectors.grpc_half", "dissectors.grpc_payload", "dissectors.hpack_strings",
+    "dissectors.http1", "dissectors.http1_fields", "dissectors.http1_framing", "dissectors.http1_head",
+    "dissectors.http2_blocks", "dissectors.http2_framing", "dissectors.http2_half", "dissectors.http2_payload",
+    "dissectors.http2_streams", "entry", "media", "packet", "pairing", "reassembly", "runs", "shapes",
+    "sniffer", "tcp",
+]  # fmt: skip
+# Types are checked elsewhere, with all that the package needs installed; here that may be missing.
+MYPY = ["--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
 
 
 class build_page(Command):
@@ -93,4 +109,48 @@ class SourcesWithPage(sdist):
         super().run()
 
 
-setup(cmdclass={"build_page": build_page, "build_py": BuildWithPage, "sdist": SourcesWithPage})
+class BuildCompiled(build_ext):
+    """All modules or none: they rely on each other's layout."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            if COMPILE == "1":
+                raise
+            stay_python(f"the C compiler failed: {error}")
+            for path in Path(self.build_lib).rglob("*.so"):
+                path.unlink()
+            self.extensions.clear()
+
+
+def extensions() -> Sequence[object]:
+    """What mypyc makes of COMPILED, where that is wanted: C, for the compiler."""
+    if COMPILE == "0" or not {"bdist_wheel", "build", "build_ext", "install"}.intersection(sys.argv):
+        return []
+    try:
+        from mypyc.build import mypycify
+
+        modules = [f"pysniff/{name.replace('.', '/')}.py" for name in COMPILED]
+        return mypycify([*MYPY, *modules], opt_level="2", debug_level="0", multi_file=True)
+    except (ImportError, SystemExit) as error:  # it exits where it finds a mistake
+        if COMPILE == "1":
+            raise
+        stay_python(f"mypyc failed: {error}")
+        return []
+
+
+def stay_python(reason: str) -> None:
+    sys.stderr.write(f"pysniff is installed as pure Python, which is slower: {reason}\n")
+
+
+COMPILE = os.environ.get("PYSNIFF_COMPILE", "")
+
+if __name__ == "__main__":
+    commands = {
+        "build_page": build_page,
+        "build_py": BuildWithPage,
+        "sdist": SourcesWithPage,
+        "build_ext": BuildCompiled,
+    }
+    setup(cmdclass=commands, ext_modules=extensions())

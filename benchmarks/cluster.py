@@ -26,7 +26,7 @@ from typing import NamedTuple
 from benchmarks import captures
 from benchmarks.cluster_actors import BUFFER_MIB, READY
 from benchmarks.live import number
-from benchmarks.measure import ROOT, Samples, child, into_cache, subject
+from benchmarks.measure import Samples, child, into_cache, subject, tree
 from benchmarks.network import PATIENCE, End, Network, listening, stop
 from benchmarks.report import Ratio, Row, Section, skipped
 from benchmarks.store_capture import BPF, LOST
@@ -147,7 +147,7 @@ def copying(capture: Path) -> Taken:
     """dumpcap at the worker's machine, and somebody at the hub's who takes what it writes."""
     with _bed() as (network, _), _actor(network, End.CLIENT, "sink") as sink:
         command = (sys.executable, "-m", "benchmarks.cluster_actors", "copy", End.CLIENT.ipv4, TAKES, BPF)
-        peer = network.start(End.SERVER, *command, cwd=ROOT)
+        peer = network.start(End.SERVER, *command, cwd=tree())
         listening(network, End.SERVER)
         _settled(peer.pid)
         taken = _window(network, capture, peer.pid, peer.pid, FASTER)
@@ -178,7 +178,7 @@ def _at(end: End, port: int) -> str:
 
 
 def _pysniff(network: Network, end: End, *words: str) -> subprocess.Popen[bytes]:
-    return network.start(end, sys.executable, "-m", "pysniff", *words, cwd=ROOT)
+    return network.start(end, sys.executable, "-m", "pysniff", *words, cwd=tree())
 
 
 def _until_there(path: Path) -> None:
@@ -193,7 +193,7 @@ def _until_there(path: Path) -> None:
 def _actor(network: Network, end: End, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """One of benchmarks/cluster_actors.py, once it is ready; ended with the `with`."""
     command = network.command(end, sys.executable, "-m", "benchmarks.cluster_actors", *words)
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tree())
     assert process.stdout is not None and process.stdin is not None
     watchdog = Timer(6 * PATIENCE, process.kill)
     watchdog.start()

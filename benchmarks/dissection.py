@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import captures
-from benchmarks.measure import Reading, Samples, child, interleave, into_cache, subject
+from benchmarks.measure import ROOT, Reading, Samples, child, interleave, into_cache, subject
 from benchmarks.report import Ratio, Row, Section, skipped
 
 
@@ -62,6 +62,8 @@ def _compare(contest: Contest, rounds: int, seconds: float) -> tuple[list[Row], 
             "tshark": lambda: tshark(part, contest),
             "iterate": lambda: subject("iterate", whole, warm).cpu,
             "touch": lambda: subject(contest.task, whole, warm).cpu,
+            "pure iterate": lambda: subject("iterate", whole, warm, cwd=ROOT).cpu,
+            "pure touch": lambda: subject(contest.task, whole, warm, cwd=ROOT).cpu,
             "tshark start": lambda: tshark(empty, contest),
         }
         if contest.json:
@@ -80,6 +82,8 @@ def _rows(contest: Contest, taken: dict[str, Samples], packets: int) -> list[Row
     rows = [
         compared(f"{label}: iterate `read()`", cost["iterate"], peer=running, goal=contest.iterate),
         compared(f"{label}: {contest.touched}", cost["touch"], peer=running, goal=contest.touch),
+        compared(f"{label}: iterate, pure Python", cost["pure iterate"], peer=running),
+        compared(f"{label}: {contest.touched}, pure Python", cost["pure touch"], peer=running),
     ]
     if contest.json:
         rows += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.measure import ROOT
+from benchmarks.measure import tree
 from benchmarks.network import End, Network
 from benchmarks.traffic import wait_for
 
@@ -14,11 +14,11 @@ MODULE = "benchmarks.grpc_shop"
 
 def serve(network: Network, home: object) -> None:
     """Start the shop at the server's end; return when it listens."""
-    network.start(End.SERVER, sys.executable, "-m", MODULE, "serve", f"{End.SERVER.ipv4}:{PORT}", cwd=ROOT)
+    network.start(End.SERVER, sys.executable, "-m", MODULE, "serve", f"{End.SERVER.ipv4}:{PORT}", cwd=tree())
     wait_for(network, PORT)
 
 
 def call(network: Network, kind: str, connections: int, amount: int) -> None:
     """Make `amount` calls ("mix"), or one with `amount` messages ("stream"), at the client's end."""
     words = ("-m", MODULE, kind, f"{End.SERVER.ipv4}:{PORT}", str(connections), str(amount))
-    network.run(End.CLIENT, "env", f"PYTHONPATH={ROOT}", sys.executable, *words)
+    network.run(End.CLIENT, "env", f"PYTHONPATH={tree()}", sys.executable, *words)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from benchmarks.measure import LIMIT, ROOT, Samples, interleave
+from benchmarks.measure import LIMIT, Samples, interleave, tree
 from benchmarks.report import Ratio, Row, Section
 
 ENTRIES = 400_000  # of all workers, to one client
@@ -57,7 +57,7 @@ class Taken(NamedTuple):
 def _actor(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A process and its port."""
     command = [sys.executable, "-m", "benchmarks.hub_actors", *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tree())
     assert process.stdout is not None and process.stdin is not None
     try:
         yield process, str(_line(process)["port"])
@@ -98,7 +98,7 @@ def measure(load: Load, middle: str = "hub") -> Taken:
             ends,
         ]
         counted = subprocess.run(
-            [*command, str(load.seconds)], stdout=subprocess.PIPE, cwd=ROOT, check=True, timeout=load.seconds + LIMIT
+            [*command, str(load.seconds)], stdout=subprocess.PIPE, cwd=tree(), check=True, timeout=load.seconds + LIMIT
         )
         clients = json.loads(counted.stdout)
         assert process.stdin is not None

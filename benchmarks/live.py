@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from benchmarks import captures
 from benchmarks.captures import LAST_BLOCK
-from benchmarks.measure import ROOT, Samples, into_cache, subject
+from benchmarks.measure import Samples, into_cache, subject, tree
 from benchmarks.network import End, Network, listening, stop
 from benchmarks.recipes import WEB
 from benchmarks.report import Ratio, Row, Section, skipped
@@ -116,7 +116,7 @@ def _run_ours(network: Network, capture: Path, rate: float, arguments: Sequence[
     """The rate sent, packets sent, and what was written to stdout and stderr until Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="pysniff-bench-") as home:
         output = Path(home) / "output"
-        process = network.start(End.SERVER, sys.executable, *arguments, cwd=ROOT, output=output)
+        process = network.start(End.SERVER, sys.executable, *arguments, cwd=tree(), output=output)
         sent_rate, sent = send_to_listener(network, capture, rate)
         said = stop(process, signal.SIGINT).decode()
         return sent_rate, sent, output.read_bytes(), said

@@ -14,6 +14,7 @@ from threading import Timer
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+TREE = "PYSNIFF_BENCH_TREE"  # environment: the folder with the package to measure, see benchmarks/built.py
 LIMIT = 300.0  # seconds that one child may take
 
 
@@ -62,10 +63,17 @@ class Samples(NamedTuple):
         return Samples(tuple(max(0.0, value - other) for value in self.values))
 
 
-def child(command: Sequence[str], *, keep: bool = False, limit: float = LIMIT) -> Usage:
-    """Run to the end; raise RuntimeError where it fails or takes longer than `limit` seconds."""
+def tree() -> Path:
+    """Where programs that are measured find the package."""
+    return Path(os.environ.get(TREE) or ROOT)
+
+
+def child(command: Sequence[str], *, keep: bool = False, limit: float = LIMIT, cwd: Path | None = None) -> Usage:
+    """Run to the end, in tree(); raise RuntimeError where it fails or takes longer than `limit` seconds."""
     stdout = subprocess.PIPE if keep else subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, cwd=cwd or tree()
+    )
     assert process.stderr
     watchdog = Timer(limit, process.kill)
     watchdog.start()
@@ -86,10 +94,10 @@ def child(command: Sequence[str], *, keep: bool = False, limit: float = LIMIT) -
     return Usage(used.ru_utime + used.ru_stime, output)
 
 
-def subject(task: str, capture: Path, warm: Path, *keys: Path) -> Reading:
+def subject(task: str, capture: Path, warm: Path, *keys: Path, cwd: Path | None = None) -> Reading:
     """Let PySniff read a capture in a process of its own; see benchmarks/subject.py for the tasks. `keys`: key logs."""
     command = [sys.executable, "-m", "benchmarks.subject", task, *map(str, (capture, warm, *keys))]
-    return Reading(**json.loads(child(command, keep=True).output))
+    return Reading(**json.loads(child(command, keep=True, cwd=cwd).output))
 
 
 def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int, seconds: float) -> dict[str, Samples]:

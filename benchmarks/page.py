@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.measure import LIMIT, ROOT, Samples, interleave
+from benchmarks.measure import LIMIT, Samples, interleave, tree
 from benchmarks.page_trace import CATEGORIES, Frames, frames
 from benchmarks.report import Ratio, Row, Section, skipped
 
@@ -46,7 +46,7 @@ class Counts(NamedTuple):
 def _actor(*words: str) -> Iterator[Callable[[], dict[str, int]]]:
     """A process of benchmarks/page_actors.py; gives what it says next."""
     command = [sys.executable, "-m", "benchmarks.page_actors", *words]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tree())
     assert process.stdout is not None and process.stdin is not None
     said = process.stdout
 

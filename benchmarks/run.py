@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    built,
     bulk,
     cluster,
     half_open,
@@ -64,29 +65,35 @@ peer's over ours, else ours over the peer's.
 """
 
 
-def document(sections: list[Section], rounds: int) -> str:
+def document(sections: list[Section], rounds: int, measured: str) -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION.format(rounds=rounds), machine(), *(section.markdown() for section in sections)])
+    return "\n".join(
+        [INTRODUCTION.format(rounds=rounds), machine(measured), *(section.markdown() for section in sections)]
+    )
 
 
-def merged(page: str, sections: list[Section], rounds: int) -> str:
+def merged(page: str, sections: list[Section], rounds: int, measured: str) -> str:
     """A page with some of its sections measured anew; those that it lacks come last."""
     introduction, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     kept = {part.partition("\n")[0]: part.rstrip() + "\n" for part in parts}
     for section in sections:
-        apart = section._replace(notes=[*section.notes, f"Measured apart from the others, {rounds} rounds."])
+        apart = section._replace(
+            notes=[*section.notes, f"Measured apart from the others, {rounds} rounds: {measured}."]
+        )
         kept[f"## {section.title}"] = apart.markdown()
     return "\n".join([introduction.rstrip() + "\n", *kept.values()])
 
 
-def machine() -> str:
-    """What the figures were measured on."""
+def machine(measured: str) -> str:
+    """What was measured, and on what."""
     versions = [f"Python {platform.python_version()} ({_build()})", f"{platform.system()} {platform.release()}"]
     for program, option in PEERS:
         if shutil.which(program):
             said = subprocess.run([program, option], capture_output=True, check=False)
             versions.append(first_line(said.stdout or said.stderr))
-    return f"Measured on {_processor()}, {len(os.sched_getaffinity(0))} processors: {', '.join(versions)}.\n"
+    return (
+        f"{measured}. Measured on {_processor()}, {len(os.sched_getaffinity(0))} processors: {', '.join(versions)}.\n"
+    )
 
 
 def _contained(name: str, rounds: int) -> Section:
@@ -117,12 +124,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each contestant runs (3)")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, or the sections of those NAMEd")
     chosen = parser.parse_args(arguments)
+    measured = built.use()
     sections = [_contained(name, chosen.rounds) for name in chosen.names or BENCHMARKS]
     if chosen.names:
-        page = merged(PAGE.read_text(encoding="utf-8"), sections, chosen.rounds)
+        page = merged(PAGE.read_text(encoding="utf-8"), sections, chosen.rounds, measured)
         print("\n".join(section.markdown() for section in sections))
     else:
-        page = document(sections, chosen.rounds)
+        page = document(sections, chosen.rounds, measured)
         print(page)
     if chosen.write:
         PAGE.write_text(page, encoding="utf-8")

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from benchmarks import captures, store_traffic
 from benchmarks.live import GOAL, Taken, highest, number, send_to_listener, sender, told
-from benchmarks.measure import ROOT, Samples, child, into_cache
+from benchmarks.measure import Samples, child, into_cache, tree
 from benchmarks.network import PATIENCE, End, Network, listening
 from benchmarks.report import Ratio, Row, Section, skipped
 from pysniff.packet import Block
@@ -168,13 +168,13 @@ class _Contest:
 
     def _start_ours(self) -> subprocess.Popen[bytes]:
         options = ("-i", End.SERVER.interface, "-f", BPF, "--store", str(self._store), "-q", "-v")
-        return self._network.start(End.SERVER, sys.executable, "-m", "pysniff", *options, cwd=ROOT)
+        return self._network.start(End.SERVER, sys.executable, "-m", "pysniff", *options, cwd=tree())
 
 
 def _ask(store: Path, over: Event, answered: list[int]) -> None:
     command = [sys.executable, "-m", "pysniff", "query", str(store), "--json"]
     while not over.is_set():
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tree()) as process:
             assert process.stdout
             lines = 0
             for _ in process.stdout:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import tls_traffic
-from benchmarks.measure import ROOT, Samples
+from benchmarks.measure import Samples, tree
 from benchmarks.network import End, Network, missing
 from benchmarks.report import Paired, Section, skipped
 
@@ -136,7 +136,7 @@ def _tracer(mode: str) -> Iterator[list[float]]:
         account += [0, 0, 0]
         return
     command = [sys.executable, "-m", "benchmarks.tls_cost_actors", mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tree()) as process:
         assert process.stdout
         if process.stdout.readline() != "ready\n":
             process.kill()

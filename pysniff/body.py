@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from pysniff.coding import CODINGS, GZIP, codings
 from pysniff.digest import Digest
 from pysniff.kept import Kept, Share
@@ -34,6 +36,7 @@ class Hole(NamedTuple):
     size: int
 
 
+@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
 class Tally(ABC):
     """Counts something in a body that is longer than what is kept, in constant memory."""
 
@@ -64,6 +67,7 @@ class Tail(NamedTuple):
     counted: int | None = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Body:
     """One message's body.
 

@@ -12,6 +12,8 @@ from hashlib import blake2b
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from pysniff.encryption import Encryption
 from pysniff.limits import MIB, SECOND
 from pysniff.message import CLIENT, SERVER, Fault, Message, Role, Side
@@ -36,6 +38,7 @@ class Endpoint(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
+@mypyc_attr(native_class=False)
 class Called:
     """What an address is called from a time on; set once, where nobody knew it before (names.py).
 
@@ -50,6 +53,7 @@ class Called:
         self.since = _NEVER
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Flow:
     """Who talks to whom; named at its first packet, for good.
 
@@ -149,6 +153,7 @@ def place(message: Message) -> str:
     return f"s{message.position:08x}" if message.side else f"{message.position:08x}"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Entry:
     """A finished or still open exchange. Read-only; heads and bodies are decoded when touched.
 

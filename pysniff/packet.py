@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 
 class Packet(NamedTuple):
@@ -42,7 +42,7 @@ class Block:
 
     __slots__ = ("data", "meta", "linktype", "interface", "header", "time_at", "_records", "_sums")
 
-    PADDING = 96
+    PADDING: ClassVar[int] = 96
 
     def __init__(
         self,

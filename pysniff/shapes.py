@@ -24,14 +24,14 @@ _IPV6 = "4xHBx36sIIBB"
 class Shape(NamedTuple):
     """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6."""
 
-    unpack4: Callable[..., tuple[object, int, int, int, bytes, int, int, int, int]]
+    unpack4: Callable[..., tuple[int | bytes, int, int, int, bytes, int, int, int, int]]
     unpack6: Callable[..., tuple[int, int, bytes, int, int, int, int]]
     ip: int
-    type4: object
-    types6: frozenset[object]
+    type4: int | bytes | None
+    types6: frozenset[int | bytes]
 
 
-def _shape(link: str, ip: int, type4: object, *types6: object) -> Shape:
+def _shape(link: str, ip: int, type4: int | bytes | None, *types6: int | bytes) -> Shape:
     return Shape(
         Struct(f"!{link}{_IPV4}").unpack_from,
         Struct(f"!{ip}x{_IPV6}").unpack_from,

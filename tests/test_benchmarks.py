@@ -73,9 +73,11 @@ def test_a_missed_goal_is_said_in_the_table() -> None:
 
 def test_a_section_measured_anew_replaces_the_old_one() -> None:
     old = [Section(title, [], ["old"]) for title in ("HTTP/1", "Memory")]
-    page = merged(document(old, 3), [Section(title, [], ["new"]) for title in ("HTTP/1", "HTTP/2")], 2)
-    again = "new\n- Measured apart from the others, 2 rounds.\n"
-    assert page == document(old, 3).replace("old", "new", 1).replace("new\n", again) + f"\n## HTTP/2\n\n- {again}"
+    page = merged(document(old, 3, "pure"), [Section(title, [], ["new"]) for title in ("HTTP/1", "HTTP/2")], 2, "pure")
+    again = "new\n- Measured apart from the others, 2 rounds: pure.\n"
+    assert (
+        page == document(old, 3, "pure").replace("old", "new", 1).replace("new\n", again) + f"\n## HTTP/2\n\n- {again}"
+    )
 
 
 def test_a_flood_opens_as_many_connections_as_it_says(flood: Path) -> None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from pysniff.body import Hole, Tally
 from pysniff.limits import MIB
 from pysniff.message import Fault
@@ -102,6 +104,7 @@ def _across(start: int, size: int, holes: Sequence[Hole], passed: int) -> tuple[
     return end, passed
 
 
+@mypyc_attr(native_class=False)
 class MessageCounter(Tally):
     """Counts the messages of a body of any length, in constant memory; those whose end came."""
 

@@ -9,11 +9,14 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
+from mypy_extensions import mypyc_attr
+
 from pysniff.dissector import Context, Dissector, Match, Output, Receiver, Switch, Undecoded
 from pysniff.dissectors.http import Content, Fields
+from pysniff.dissectors.http1_fields import text
 from pysniff.dissectors.http1_framing import Framing
 from pysniff.dissectors.http1_head import UNTIL_CLOSE, plain_head
-from pysniff.dissectors.http1_messages import Http1Request, Http1Response, text
+from pysniff.dissectors.http1_messages import Http1Request, Http1Response
 from pysniff.dissectors.http_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
@@ -38,6 +41,7 @@ _PLAIN_REQUEST = re.compile(rb"(?!CONNECT )[A-Z]{3,10} [^ \r\n]+ HTTP/1\.[01]\r\
 _PLAIN_RESPONSE = re.compile(rb"HTTP/1\.[01] (?!304|204)[2-5]\d\d ").match
 
 
+@mypyc_attr(native_class=False)
 class Http1(Dissector):
     """`expected`: kinds of the requests that were not answered yet. `unsure`: after a loss, that may be off.
 

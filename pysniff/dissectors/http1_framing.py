@@ -14,8 +14,8 @@ from typing import ClassVar
 from pysniff.body import BodyBuilder
 from pysniff.dissector import Output, Undecoded
 from pysniff.dissectors.http import Content, Fields, content_fields
+from pysniff.dissectors.http1_fields import read_fields
 from pysniff.dissectors.http1_head import CHUNKED, ENDS, end_of_head
-from pysniff.dissectors.http1_messages import read_fields
 from pysniff.kept import FREE, Kept
 from pysniff.limits import DEFAULT, MIB, Limits
 from pysniff.message import Fault, Message, Side, noted

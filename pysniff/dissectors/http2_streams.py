@@ -205,7 +205,8 @@ class Streams:
         half.resumed = ()
         kind = Http2Request if half is self.client else Http2Response
         message = kind(half.side, first, first, position, 0, NO_HEAD, stream, faults)
-        if half is self.client and stream in half.earlier and stream not in (*self.server.earlier, *self.responses):
+        answered = stream in self.server.earlier or stream in self.responses
+        if half is self.client and stream in half.earlier and not answered:
             message.hopeless = _ANSWERED
         half.earlier.discard(stream)
         half.messages[stream] = message
