@@ -13,11 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from setuptools import Command, setup
+from setuptools import Command, Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
@@ -124,7 +124,7 @@ class BuildCompiled(build_ext):
             self.extensions.clear()
 
 
-def extensions() -> Sequence[object]:
+def extensions() -> list[Extension]:
     """What mypyc makes of COMPILED, where that is wanted: C, for the compiler."""
     if COMPILE == "0" or not {"bdist_wheel", "build", "build_ext", "install"}.intersection(sys.argv):
         return []
@@ -132,7 +132,8 @@ def extensions() -> Sequence[object]:
         from mypyc.build import mypycify
 
         modules = [f"pysniff/{name.replace('.', '/')}.py" for name in COMPILED]
-        return mypycify([*MYPY, *modules], opt_level="2", debug_level="0", multi_file=True)
+        made = mypycify([*MYPY, *modules], opt_level="2", debug_level="0", multi_file=True)
+        return cast(list[Extension], made)
     except (ImportError, SystemExit) as error:  # it exits where it finds a mistake
         if COMPILE == "1":
             raise
