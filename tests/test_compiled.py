@@ -97,7 +97,8 @@ def test_a_wheel_is_pure_python_where_that_is_asked_for_or_nothing_compiles(tmp_
 
 
 def test_compiled_or_not_every_capture_gives_the_same_entries(compiled: Path, corpus: Path) -> None:
-    captures = sorted(path for path in (corpus / "public" / "pcap").iterdir() if path.is_file())
+    captures = sorted(path for path in (corpus / "public" / "pcap").rglob("*") if path.is_file())
+    assert captures
     pure, built = (run(tree, [ENTRIES, *captures]).splitlines() for tree in (ROOT, compiled))
     assert pure[0].endswith(".py") and built[0].endswith(".so")
     assert len(pure) == len(captures) + 1
