@@ -560,7 +560,7 @@ def test_what_the_source_notes_is_told_once(run: Run) -> None:
 
 def test_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Check("live capture", Verdict.BAD, "not permitted\x1b", "run with sudo")]
-    monkeypatch.setattr("pysniff.cli.checks.examine", lambda: (5, findings))
+    monkeypatch.setattr("pysniff.cli.checks.examine", lambda watch: (5, findings))
     result = pysniff("doctor")
     assert result.output == "no  live capture   not permitted\\x1b\n                   -> run with sudo\n"
     assert result.exit_code == 5

@@ -24,7 +24,7 @@ from pysniff.resumption import Resumption
 from pysniff.secrets import Secrets
 from pysniff.store import sidecar, tables
 from pysniff.store.catalogue import Catalogue, Chapter
-from pysniff.store.directory import SegmentFiles, segments, size_of
+from pysniff.store.directory import SegmentFiles, segments
 from pysniff.store.going_on import GoingOn
 from pysniff.store.later import Later
 from pysniff.store.naming_keeper import NameKeeper
@@ -101,7 +101,7 @@ class Keeper:
         """Whether the next segment is not dropped soon; `left`: those that were not read."""
         if self._patient_from is None:
             return False
-        return left <= len(every) // 2 or sum(size_of(files.packets) for files in every) < self._patient_from
+        return left <= len(every) // 2 or sum(files.size() for files in every) < self._patient_from
 
     def _shrink(self, chapter: Chapter) -> None:
         """Who said nothing in a segment goes on in a later one, and has tables there."""

@@ -137,6 +137,8 @@ class Keeping:
     def _is_there(self, path: Path) -> bool:
         """Whether the keeper wrote it; who has time waits for it."""
         deadline = time.monotonic() + _PATIENCE
+        if self._wait and self._process is not None:
+            self._poke(self._process)
         while self._wait and not path.exists():
             if self._process is None or self._process.poll() is not None:
                 break
