@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "grpc_tools": "grpcio-tools",
     "re2": "google-re2",
     "cel_expr_python": "cel-expr-python",
+    "mypy_extensions": "mypy-extensions",
     "openapi_spec_validator": "openapi-spec-validator",
     "prometheus_client": "prometheus-client",
     "yaml": "pyyaml",
