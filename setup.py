@@ -122,11 +122,17 @@ class BuildCompiled(build_ext):
             for path in Path(self.build_lib).rglob("*.so"):
                 path.unlink()
             self.extensions.clear()
+            wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
+            if wheel:
+                vars(wheel)["root_is_pure"] = True
 
 
 def extensions() -> list[Extension]:
     """What mypyc makes of COMPILED, where that is wanted: C, for the compiler."""
     if COMPILE == "0" or not {"bdist_wheel", "build", "build_ext", "install"}.intersection(sys.argv):
+        return []
+    if COMPILE != "1" and not any(map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))):
+        stay_python("there is no C compiler")
         return []
     try:
         from mypyc.build import mypycify

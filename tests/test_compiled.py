@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ENTRIES = Path(__file__).parent / "entries_of.py"
+SLOWER = "pysniff is installed as pure Python"
 # What exercises compiled modules from outside, by subclasses and by what they give.
 SUITE = ("contract", "conversations", "dissector_page", "entry", "grpc", "http1", "http2_state", "ledger", "reassembly")
 PYTEST = """
@@ -89,11 +90,32 @@ def test_every_listed_module_is_compiled_and_the_sources_stay_as_they_are(compil
     assert not [path for path in (ROOT / "pysniff").rglob("*.so") if "node_modules" not in path.parts]
 
 
-def test_a_wheel_is_pure_python_where_that_is_asked_for_or_nothing_compiles(tmp_path: Path) -> None:
-    asked, _ = wheel(tmp_path / "asked", PYSNIFF_COMPILE="0")
-    failed, said = wheel(tmp_path / "failed", CC="false", PYSNIFF_COMPILE="")
-    assert not [*asked.rglob("*.so"), *failed.rglob("*.so")]
-    assert said.count("pysniff is installed as pure Python") == 1
+def test_a_wheel_is_pure_python_where_that_is_asked_for(tmp_path: Path) -> None:
+    asked, said = wheel(tmp_path, PYSNIFF_COMPILE="0")
+    assert is_pure(asked)
+    assert SLOWER not in said
+
+
+@pytest.mark.parametrize("compiler", ["false", "not-there"])
+def test_a_wheel_is_pure_python_where_nothing_compiles_and_says_so_once(tmp_path: Path, compiler: str) -> None:
+    if find_spec("mypyc") is None:
+        pytest.skip("needs mypy, which compiles")
+    environment = {"CC": compiler, "PYSNIFF_COMPILE": ""}
+    if compiler == "not-there":
+        environment["PATH"] = str(tmp_path)
+    made, said = wheel(tmp_path, **environment)
+    assert is_pure(made)
+    assert said.count(SLOWER) == 1
+
+
+def is_pure(made: Path) -> bool:
+    """Without a compiled module, for every machine, all of it where pip puts it: the page, too."""
+    (about,) = made.glob("*.dist-info/WHEEL")
+    return (
+        "Root-Is-Purelib: true" in about.read_text()
+        and not [*made.rglob("*.so")]
+        and (made / "pysniff" / "web" / "static" / "index.html").is_file()
+    )
 
 
 def test_compiled_or_not_every_capture_gives_the_same_entries(compiled: Path, corpus: Path) -> None:

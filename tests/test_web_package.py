@@ -66,6 +66,7 @@ class Tree:
         """A wheel, sdist or editable, as pip and build make it; and what was said."""
         made = self.folder.parent / what
         words = [sys.executable, "-c", HOOK, f"build_{what}", str(made)]
+        environment = {**(os.environ if environment is None else environment), "PYSNIFF_COMPILE": "0"}
         done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return made / done.stdout.split()[-1], done.stdout + done.stderr

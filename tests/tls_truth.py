@@ -25,6 +25,10 @@ def followed(capture: Path, keys: Path) -> list[Followed]:
     lines = _tshark(capture, "-Y", syn, "-T", "fields", *fields).split("\n")
     streams = {int(line.split()[0]): line.split()[1:] for line in lines if line}
     taps = [word for stream in streams for word in ("-z", f"follow,tls,raw,{stream}")]
+    # Else a client whose port happens to be some protocol's, EtherNet/IP's 44818 say, is taken for that. Servers
+    # below 10000 speak another protocol first.
+    servers = {server for _, server in streams.values() if int(server) >= 10000}
+    taps += [word for server in servers for word in ("-d", f"tcp.port=={server},tls")]
     said = _tshark(capture, "-q", "-o", f"tls.keylog_file:{keys}", *taps)
     found = {stream: Followed(int(client), int(server), b"", b"") for stream, (client, server) in streams.items()}
     for number, port, data in _FOLLOWED.findall(said):
