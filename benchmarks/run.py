@@ -101,6 +101,8 @@ def _contained(name: str, rounds: int) -> Section:
         return BENCHMARKS[name](rounds)
     except RuntimeError as error:
         return skipped(name, str(error))
+    except ModuleNotFoundError as error:
+        return skipped(name, f"it needs {error.name}, which is not installed")
 
 
 def _build() -> str:

@@ -1,4 +1,4 @@
-"""Every fuzz target, for a while: PYSNIFF_FUZZ_SECONDS each (6, or 600 in `tox -e soak`), two at a time.
+"""Every fuzz target, for a while: PYSNIFF_FUZZ_SECONDS each (20, or 600 in `tox -e soak`), two at a time.
 
 What a fuzzer found once is in fuzz/saved and is run even where atheris is missing.
 """
@@ -17,7 +17,7 @@ from fuzz.targets import TARGETS
 
 TESTS = Path(__file__).parent
 SAVED = TESTS / "fuzz" / "saved"
-SECONDS = int(os.environ.get("PYSNIFF_FUZZ_SECONDS", "6"))
+SECONDS = int(os.environ.get("PYSNIFF_FUZZ_SECONDS", "20"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
