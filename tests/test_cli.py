@@ -477,6 +477,14 @@ def test_a_misspelt_command_is_told_from_a_filter(run: Run) -> None:
     assert run(FilterError("syntax", hint="man 7 pcap-filter"), "tcpp").output.endswith("(man 7 pcap-filter)\n")
 
 
+def test_files_without_r_are_told_from_a_capture_filter(run: Run, tmp_path: Path) -> None:
+    result = run([], "one.pcap", "two.pcapng.gz")
+    assert result.exit_code == 1
+    assert result.output == "pysniff: one.pcap: files are read with -r (pysniff -r one.pcap -r two.pcapng.gz)\n"
+    (tmp_path / "a capture.0").touch()
+    assert f"pysniff -r '{tmp_path}/a capture.0'" in run([], str(tmp_path / "a capture.0")).output
+
+
 def test_a_cut_file_gives_every_entry_before_the_cut_and_then_14(run: Run) -> None:
     result = run(FakeEntries([[entry()], [entry("/2")]], ReadError("x: cut short")), "-r", "x")
     assert [text.split()[6] for text in result.stdout.splitlines()] == ["/cart", "/2"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
+from shlex import join
 
 import click
 
@@ -45,6 +47,7 @@ Examples:
   pysniff --web                          every interface, on a page in the browser
   pysniff -r shop.pcap --web             a file, on the same page
 """
+_CAPTURES = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz", ".pcap.zst", ".pcapng.zst")
 
 
 @click.command("sniff", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -169,6 +172,7 @@ def sniff(
 
         print_interfaces()
         return 0
+    _refuse_files(words)
     options = SniffOptions(
         interfaces=interfaces,
         files=files,
@@ -223,6 +227,15 @@ def _run(options: SniffOptions) -> int:
 def _meant(bpf: str, words: tuple[str, ...]) -> str:
     """What a capture filter that does not compile is perhaps instead."""
     return (hint_for_capture(bpf) if bpf else "") or _command_meant(words)
+
+
+def _refuse_files(words: tuple[str, ...]) -> None:
+    """Files without -r arrive as words of a capture filter; raise OptionError that says so, whoever may capture."""
+    if words and all(word.endswith(_CAPTURES) or ("." in word and Path(word).is_file()) for word in words):
+        raise OptionError(
+            f"{words[0]}: files are read with -r",
+            hint=f"pysniff {join([part for word in words for part in ('-r', word)])}",
+        )
 
 
 def _command_meant(words: tuple[str, ...]) -> str:
