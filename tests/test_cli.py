@@ -570,8 +570,15 @@ def test_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Check("live capture", Verdict.BAD, "not permitted\x1b", "run with sudo")]
     monkeypatch.setattr("pysniff.cli.checks.examine", lambda watch: (5, findings))
     result = pysniff("doctor")
-    assert result.output == "no  live capture   not permitted\\x1b\n                   -> run with sudo\n"
+    assert result.output == "no  live capture     not permitted\\x1b\n                     -> run with sudo\n"
     assert result.exit_code == 5
+
+
+def test_doctor_says_once_what_helps_against_several_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = [Check(name, Verdict.BAD, "no", "run with sudo") for name in ("bpf", "waiting programs")]
+    monkeypatch.setattr("pysniff.cli.checks.examine", lambda watch: (5, findings))
+    told = pysniff("doctor").output.splitlines()
+    assert told == ["no  bpf              no", "no  waiting programs no", "                     -> run with sudo"]
 
 
 # Documentation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import zip_longest
 
 import click
 
@@ -31,9 +32,10 @@ def doctor(watch: float | None) -> int:
     look = terminal(sys.stdout)
     colours = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
     code, findings = checks.examine(watch or 0.0)
-    for check in findings:
+    for check, after in zip_longest(findings, findings[1:]):
         mark = look.paint(check.verdict.value, colours[check.verdict])
-        click.echo(f"{mark}  {check.name:<15}{visible(check.text)}")
-        if check.remedy:
-            click.echo(f"{'':19}-> {visible(check.remedy)}")
+        click.echo(f"{mark}  {check.name:<17}{visible(check.text)}")
+        # One remedy for several findings stands under the last.
+        if check.remedy and (after is None or after.remedy != check.remedy):
+            click.echo(f"{'':21}-> {visible(check.remedy)}")
     return code

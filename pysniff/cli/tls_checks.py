@@ -27,18 +27,13 @@ def tls_checks(watch: float = 0.0) -> Iterator[Check]:
         if not finding.works:
             still = f"; still works: {finding.still_works}" if finding.still_works else ""
             verdict = Verdict.BAD if finding.needed.value == "keys" else Verdict.NOTE
-            yield Check(_name(finding.name), verdict, f"{finding.problem}{still}", finding.remedy)
+            yield Check(finding.name, verdict, f"{finding.problem}{still}", finding.remedy)
     lacking = [finding for finding in findings if not finding.works and finding.needed.value == "keys"]
     if lacking:
         return
     names = ", ".join(finding.name for finding in findings if finding.works)
     yield Check("kernel keys", Verdict.FINE, f"works: {names}")
     yield from _programs(watch)
-
-
-def _name(text: str) -> str:
-    """For the first column."""
-    return text if len(text) <= 14 else f"{text[:13]}."
 
 
 def _decryption() -> Check:
