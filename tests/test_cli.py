@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -499,6 +501,14 @@ def test_a_bug_is_one_line_that_says_how_to_report_it(run: Run, monkeypatch: pyt
     assert result.exit_code == 70
     monkeypatch.setenv("PYSNIFF_DEBUG", "1")
     assert "Traceback" in run(ZeroDivisionError("oh"), "-r", "x").output
+
+
+@pytest.mark.parametrize("command", [["hub"], ["worker"], ["query", "http://127.0.0.1:8898"]])
+def test_a_plain_install_says_what_a_cluster_needs(command: list[str]) -> None:
+    code = "import sys; sys.modules['aiohttp'] = None; from pysniff.cli import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, timeout=60)
+    assert ended.stderr == "pysniff: this needs aiohttp (pip install 'pysniff[cluster]')\n"
+    assert ended.returncode == 1
 
 
 def test_strict_is_20_where_something_was_lost(run: Run) -> None:

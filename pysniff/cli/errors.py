@@ -22,6 +22,12 @@ LOST = 20  # --strict, and a byte was lost or not understood
 BUG = 70  # EX_SOFTWARE of sysexits.h: told apart from everything Wireshark means
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+# Packages that the plain install goes without, and the extra of setup.cfg that has each.
+EXTRAS = {
+    **dict.fromkeys(("aiohttp", "h2", "msgpack", "prometheus_client", "yaml"), "cluster"),
+    "cryptography": "tls",
+}
+
 REPORT = "this is a bug: please report it with what PYSNIFF_DEBUG=1 shows and `pysniff doctor`"
 
 
@@ -57,6 +63,12 @@ def guarded(run: Callable[[], int]) -> int:
         abandon_stdout()
         complain(f"standard output: {error.strerror}")
         return WRITE
+    except ModuleNotFoundError as error:
+        if (extra := EXTRAS.get((error.name or "").partition(".")[0])) is None:
+            unexpected(error)
+            return BUG
+        complain(f"this needs {error.name} (pip install 'pysniff[{extra}]')")
+        return OPTION
     except Exception as error:
         unexpected(error)
         return BUG
