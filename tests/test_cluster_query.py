@@ -300,7 +300,7 @@ def test_nobody_there_is_told() -> None:
             pass
         await hub_query._run(question(url))
 
-    with pytest.raises(FileError, match="is `pysniff hub` running there"):
+    with pytest.raises(FileError, match=r"no hub is reached: Connection refused \(is `pysniff hub` running there\?\)$"):
         asyncio.run(run())
 
 
