@@ -150,7 +150,9 @@ def test_a_second_writer_is_refused(capture: Path, tmp_path: Path) -> None:
 
 def test_an_empty_store_has_no_entries(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert objects(pysniff("query", tmp_path / "empty", "--json")) == []
+    done = pysniff("query", tmp_path / "empty", "--json")
+    assert objects(done) == []
+    assert done.stderr == f"pysniff: {tmp_path / 'empty'}: nothing is stored there (record with pysniff --store DIR)\n"
 
 
 class Handler(BaseHTTPRequestHandler):

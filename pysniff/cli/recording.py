@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ import click
 from pysniff.cli import source
 from pysniff.cli.account import print_ledger
 from pysniff.cli.decryption import open_tracing
-from pysniff.cli.errors import FINE, LOST
+from pysniff.cli.errors import FINE, LOST, complain
 from pysniff.cli.feel import Notices, listening
 from pysniff.cli.terminal import visible
 from pysniff.cli.tls_programs import counted_lines
@@ -114,9 +115,12 @@ class Shared:
 def ask(options: SniffOptions, query: QueryOptions, limits: Limits) -> Query:
     """The entries that `pysniff query` asks for."""
     from pysniff.store import Store
+    from pysniff.store.directory import is_empty
 
     assert options.store is not None
     store = Store(options.store)
+    if is_empty(Path(options.store)) and not options.quiet:
+        complain(f"{options.store}: nothing is stored there (record with pysniff --store DIR)")
     if not options.follow and store.is_recorded():
         os.nice(_PATIENCE)  # who records goes first
     return store.query(

@@ -82,6 +82,11 @@ def segments(directory: Path) -> list[SegmentFiles]:
     return [SegmentFiles(directory, number) for number in sorted(numbers)]
 
 
+def is_empty(directory: Path) -> bool:
+    """Whether nobody ever recorded into it: what lies there is no store. Raises as segments() does."""
+    return not segments(directory) and not (directory / "lock").exists()
+
+
 def read_from(path: Path, at: int, size: int = -1) -> bytes:
     """Bytes of a file from `at` on; raise FileNotFoundError where it is gone."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
