@@ -621,6 +621,12 @@ def test_every_command_is_in_the_page_and_in_help() -> None:
         assert re.search(rf"^  {name} ", shown, re.MULTILINE)
 
 
+def test_help_says_what_each_command_does_in_a_line() -> None:
+    section = pysniff("--help").output.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert [row.split()[0] for row in section] == sorted(group.commands)
+    assert not [row for row in section if row.endswith("...")]
+
+
 def test_help_has_the_options_and_examples() -> None:
     for arguments in (("-h",), ("--help",), ("sniff", "-h")):
         shown = pysniff(*arguments).output

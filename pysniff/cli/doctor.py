@@ -11,7 +11,11 @@ from pysniff.cli.options import Seconds
 from pysniff.cli.terminal import terminal, visible
 
 
-@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "doctor",
+    short_help="Say whether this machine can capture and decrypt.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--watch",
     type=Seconds(),

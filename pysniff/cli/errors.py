@@ -86,7 +86,7 @@ def flush_stdout() -> None:
 
 def usage_message(error: click.ClickException) -> str:
     """click's message in the manner of ours: `no such option: --foo (did you mean --follow?)`."""
-    text = error.format_message().strip().rstrip(".")
+    text = error.format_message().strip().rstrip(".").replace("a valid integer range", "a whole number")
     text = text[:1].lower() + text[1:]
     if isinstance(error, click.UsageError) and "(" not in text:
         text += " (see pysniff --help)"

@@ -27,7 +27,12 @@ Examples:
 """
 
 
-@click.command("filter", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "filter",
+    short_help="Check a display filter, or list what it may name.",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--list", "listed", is_flag=True, help="List the variables, or those with these words about them.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object, or a list of variables.")
 @click.option("--markdown", is_flag=True, help="With --list: the tables of docs/filter.md.")

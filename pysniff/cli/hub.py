@@ -23,7 +23,12 @@ Examples:
 """
 
 
-@click.command("hub", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "hub",
+    short_help="Ask workers, and serve people and programs.",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--listen", default=f"127.0.0.1:{PORT}", metavar="HOST:PORT", help=f"Serve here; 127.0.0.1:{PORT} unless told."
 )

@@ -24,6 +24,7 @@ Examples:
 
 @click.command(
     "run",
+    short_help="Run a command and show the calls that it makes.",
     epilog=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "allow_interspersed_args": False},
 )

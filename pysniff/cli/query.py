@@ -63,7 +63,11 @@ class Moment(StrType):
             )
 
 
-@click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    short_help="Show calls out of a store, or of all stores of a hub.",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("directory", metavar="DIR|URL")
 @click.argument("kfl", metavar="[KFL]", required=False)
 @click.option("-Y", "--filter", "option", metavar="KFL", help="Display filter; the same as the argument.")

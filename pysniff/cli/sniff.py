@@ -50,7 +50,12 @@ Examples:
 _CAPTURES = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz", ".pcap.zst", ".pcapng.zst")
 
 
-@click.command("sniff", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "sniff",
+    short_help="Show API calls, live or from files; what `pysniff` does alone.",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "-i",
     "--interface",

@@ -36,7 +36,12 @@ Examples:
 """
 
 
-@click.command("worker", epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "worker",
+    short_help="Record the packets of this node, and answer hubs.",
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--store",
     type=File,
