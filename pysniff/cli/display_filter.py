@@ -10,7 +10,7 @@ from pysniff.errors import FilterError
 if TYPE_CHECKING:
     from pysniff.kfl.filter import Filter
 
-# Fields of Wireshark's display filters that people know by heart, and what they are here.
+# Fields of other languages that people know by heart, and what they are here: first Wireshark's.
 _FIELDS = {
     "ip.src": "src.ip",
     "ip.dst": "dst.ip",
@@ -41,6 +41,21 @@ _FIELDS = {
     "dns.qry.type": "dns_question_types[0]",
     "dns.flags.rcode": "status_code",
     "websocket": "ws",
+    # And of Kubeshark's first language, and of guesses by OpenTelemetry's names.
+    "request.method": "method",
+    "request.path": "path",
+    "request.url": "url",
+    "request.host": "host",
+    "request.query": "query_string",
+    "response.status": "status_code",
+    "response.status_code": "status_code",
+    "response.code": "status_code",
+    "http.method": "method",
+    "http.path": "path",
+    "http.url": "url",
+    "http.status": "status_code",
+    "http.status_code": "status_code",
+    "elapsedTime": "elapsed_time",
 }
 # Those that mean either end.
 _ENDS = {
@@ -52,6 +67,8 @@ _SIGNS = {"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "gt": ">"
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 _WORD = re.compile(r"(?<![\w.])[a-z_][\w]*(?:\.[a-z_][\w]*)*(?![\w.(])")
 _EITHER = re.compile(r"(?<![\w.])(ip\.addr|ipv6\.addr|tcp\.port|udp\.port)\s*(?:==|eq)\s*(\"[^\"]*\"|[\w.:]+)")
+# `http.host contains "shop"` is a method here.
+_METHOD = re.compile(r"(?<![\w.])([a-z_][\w.]*)\s+(contains|matches)\s+(\"(?:[^\"\\]|\\.)*\")")
 _ADDRESS = re.compile(r"(?<=[=\s])(\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)(?![\w.])")
 _LONGEST = 1_000  # characters of a filter that is looked at for this
 
@@ -122,6 +139,7 @@ def _translated(text: str) -> str:
     """Wireshark's names, signs and bare addresses in the words of this language."""
     if len(text) > _LONGEST:
         return text
+    text = _METHOD.sub(lambda found: f"{_FIELDS.get(found[1], found[1])}.{found[2]}({found[3]})", text)
     text = _EITHER.sub(_either, text)
     pieces = _STRING.split(text)
     for place in range(0, len(pieces), 2):

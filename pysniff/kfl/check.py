@@ -6,6 +6,8 @@ and `.host` is a key of its map.
 
 from __future__ import annotations
 
+import json
+
 from pysniff.errors import FilterError
 from pysniff.kfl import limits
 from pysniff.kfl.functions import FUNCTIONS, TYPE_NAMES, Overload
@@ -30,12 +32,29 @@ from pysniff.kfl.tree import (
     Read,
     Select,
 )
-from pysniff.kfl.types import BOOL, BYTES, DOUBLE, DYN, INT, NULL, NUMBERS, STRING, TYPE, UINT, ListType, MapType, Type
+from pysniff.kfl.types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    NULL,
+    NUMBERS,
+    STRING,
+    TIMESTAMP,
+    TYPE,
+    UINT,
+    ListType,
+    MapType,
+    Type,
+)
 from pysniff.kfl.values import UInt
 
 _LITERALS: dict[type, Type] = {
     bool: BOOL, int: INT, UInt: UINT, float: DOUBLE, str: STRING, bytes: BYTES, type(None): NULL,
 }  # fmt: skip
+_COMPARING = frozenset(("==", "!=", "<", "<=", ">", ">="))
 _KEYS = frozenset((BOOL, INT, UINT, STRING, DYN))
 
 
@@ -46,7 +65,7 @@ def check(tree: Node, schema: Schema, source: Source) -> Node:
     for node in tree.walk():
         node.type = finished(node.type, checker.bindings)
     if tree.type not in (BOOL, DYN):
-        raise source.error(f"a filter is true or false, this is a {tree.type}", tree.at, _completion(tree.type))
+        raise source.error(f"a filter is true or false, this is {_a(tree.type)}", tree.at, _completion(tree.type))
     return tree
 
 
@@ -54,6 +73,25 @@ def _completion(kind: Type) -> str:
     if kind in NUMBERS:
         return "compare it with a number"
     return 'compare it, as in method == "GET"' if kind == STRING else ""
+
+
+def _right_literal(variable: Node, literal: Node, wanted: Type, given: Type) -> str:
+    """How the value that a variable is compared with is written in its type, or ""."""
+    if not isinstance(variable, Read) or not isinstance(literal, Literal):
+        return ""
+    value, name = literal.value, variable.name
+    if wanted == INT and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return f"{name} is an int: write {value}"
+    if wanted == STRING and given in NUMBERS:
+        return f'{name} is a string: write "{value}"'
+    if wanted in (TIMESTAMP, DURATION) and isinstance(value, str) and len(value) < 40:
+        return f"{name} is {_a(wanted)}: write {wanted}({json.dumps(value)})"
+    return f"{name} is {_a(wanted)}"
+
+
+def _a(kind: object) -> str:
+    """a string, an int"""
+    return f"a{'n' if str(kind)[0] in 'aeiou' else ''} {kind}"
 
 
 class _Checker:
@@ -104,7 +142,7 @@ class _Checker:
     def boolean(self, node: Node) -> Node:
         node = self.checked(node)
         if not assignable(node.type, BOOL, self.bindings):
-            raise self.source.error(f"this must be true or false, it is a {self.shown(node.type)}", node.at)
+            raise self.source.error(f"this must be true or false, it is {_a(self.shown(node.type))}", node.at)
         return node
 
     # Names
@@ -199,7 +237,7 @@ class _Checker:
                 known.add((type(key.value), key.value))
             if self.shown(key.type) not in _KEYS:
                 kind = self.shown(key.type)
-                raise self.source.error(f"a map's key is a bool, int, uint or string, not a {kind}", key.at)
+                raise self.source.error(f"a map's key is a bool, int, uint or string, not {_a(kind)}", key.at)
         keys = self.join([key.type for key, _ in node.pairs])
         node.type = MapType(keys, self.value_type([value.type for _, value in node.pairs]))
 
@@ -219,7 +257,7 @@ class _Checker:
         node.over = self.checked(node.over)
         over = resolved(node.over.type, self.bindings)
         if not isinstance(over, ListType | MapType | Parameter) and over != DYN:
-            raise self.source.error(f"{node.macro}() goes through a list or map, not a {over}", node.at)
+            raise self.source.error(f"{node.macro}() goes through a list or map, not {_a(over)}", node.at)
         element = over.parts[0] if over.parts else DYN
         node.level = len(self.scopes)
         self.scopes.append((node.name, element))
@@ -273,13 +311,15 @@ class _Checker:
         hint = ""
         if len(kinds) == 2 and kinds[0] != kinds[1] and set(kinds) <= NUMBERS:
             hint = f"convert one of them: {kinds[0]}(x)"
+        elif len(kinds) == 2 and node.function in _COMPARING:
+            hint = _right_literal(*node.arguments, *kinds) or _right_literal(*node.arguments[::-1], *kinds[::-1])
         if node.function in OPERATORS:
             sign = {"[]": "index", "-_": "minus sign"}.get(node.function, f"`{node.function}`")
             return self.source.error(f"no {sign} for ({words})", node.at, hint)
         skip = 1 if node.method else 0
         takes = sorted({f"({', '.join(_named(kind) for kind in one.takes[skip:])})" for one in written})
         words = ", ".join(map(str, kinds[skip:]))
-        receiver = f" of a {kinds[0]}" if node.method else ""
+        receiver = f" of {_a(kinds[0])}" if node.method else ""
         hint = f"it takes {' or '.join(takes)}" if len(takes) <= 4 else ""
         return self.source.error(f"no {node.function}({words}){receiver}", node.at, hint)
 
