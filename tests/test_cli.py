@@ -184,8 +184,20 @@ def test_a_hostile_path_cannot_move_the_cursor(run: Run) -> None:
 
 def test_an_open_call_and_its_end_are_told_apart_from_two_calls(run: Run) -> None:
     batches = [entry(status=None, state="open"), entry(position=2), entry(state="open"), entry()]
-    marks = [text.partition(" B  ")[2].strip() for text in run(batches, "-r", "x").stdout.splitlines()]
+    marks = [text.partition(" B  ")[2].strip() for text in run(batches, "-i", "lo").stdout.splitlines()]
     assert marks == ["-  (open)", "1.8 ms", "1.8 ms  (closes the open one)"]
+
+
+def test_a_finished_file_shows_each_call_once_as_it_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [entry("/held", position=place, state="open") for place in (1, 3, 5)]
+    batches = [*held, entry("/other", position=2), entry("/held", position=1)]
+    told = [text.split()[6] + text.partition(" B  ")[2][8:] for text in run(batches, "-r", "x").stdout.splitlines()]
+    assert told == ["/other", "/held", "/held  (open)", "/held  (open)"]
+    assert run(batches, "-r", "x", "--json").stdout.count("\n") == 5, "programs get every revision"
+    monkeypatch.setattr("pysniff.cli.outcomes.CALLS", 2)
+    first = run(batches, "-r", "x").stdout.splitlines()
+    assert first[0].endswith("(open)")
+    assert first[2].endswith("(closes the open one)")
 
 
 def test_faults_are_marked_on_the_line_and_told_in_words_with_vv(run: Run) -> None:
@@ -372,7 +384,7 @@ def test_without_a_subcommand_it_sniffs(run: Run) -> None:
 
 def test_c_counts_calls_and_not_their_revisions(run: Run) -> None:
     batches = FakeEntries([[entry(state="open"), entry()], [entry("/2", position=2), entry("/3", position=3)]])
-    shown = run(batches, "-r", "x", "-c", "2").stdout
+    shown = run(batches, "-i", "lo", "-c", "2").stdout
     assert [text.split()[6] for text in shown.splitlines()] == ["/cart", "/cart", "/2"]
     assert batches.closed
 

@@ -21,6 +21,7 @@ from pysniff.cli.feel import Notices, QuietHint, listening
 from pysniff.cli.json_lines import JsonLines
 from pysniff.cli.lines import Lines
 from pysniff.cli.options import room_for
+from pysniff.cli.outcomes import Outcomes
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
 from pysniff.cli.recorded import Recorded
@@ -213,7 +214,8 @@ def open_sink(options: SniffOptions, stream: TextIO) -> Sink:
     output = Output(stream.buffer, live=options.live)
     if options.json:
         return JsonLines(output, options.body_limit)
-    return Lines(output, terminal(stream), options.verbosity, options.body_limit)
+    lines = Lines(output, terminal(stream), options.verbosity, options.body_limit)
+    return Outcomes(lines) if options.files and not options.follow else lines
 
 
 def open_writer(target: str | None, *, private: bool = False) -> Writer | None:
