@@ -380,5 +380,5 @@ def test_without_privileges_one_line_says_the_way_out(tmp_path: Path) -> None:
 def test_doctor_and_the_list_of_interfaces_work_here() -> None:
     done = pysniff("doctor")
     assert done.returncode == 0
-    assert b"ok  live capture   works on lo" in done.stdout
+    assert b"ok  live capture     works on lo" in done.stdout
     assert b". lo " in pysniff("-D").stdout

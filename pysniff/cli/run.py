@@ -215,7 +215,7 @@ def open_sink(options: SniffOptions, stream: TextIO) -> Sink:
     if options.json:
         return JsonLines(output, options.body_limit)
     lines = Lines(output, terminal(stream), options.verbosity, options.body_limit)
-    return Outcomes(lines) if options.files and not options.follow else lines
+    return Outcomes(lines) if options.files and not options.live else lines
 
 
 def open_writer(target: str | None, *, private: bool = False) -> Writer | None:

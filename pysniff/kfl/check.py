@@ -312,7 +312,8 @@ class _Checker:
         if len(kinds) == 2 and kinds[0] != kinds[1] and set(kinds) <= NUMBERS:
             hint = f"convert one of them: {kinds[0]}(x)"
         elif len(kinds) == 2 and node.function in _COMPARING:
-            hint = _right_literal(*node.arguments, *kinds) or _right_literal(*node.arguments[::-1], *kinds[::-1])
+            (left, right), (first, second) = node.arguments, kinds
+            hint = _right_literal(left, right, first, second) or _right_literal(right, left, second, first)
         if node.function in OPERATORS:
             sign = {"[]": "index", "-_": "minus sign"}.get(node.function, f"`{node.function}`")
             return self.source.error(f"no {sign} for ({words})", node.at, hint)
