@@ -1,4 +1,4 @@
-"""What -vv shows under the calls of HTTP/2, gRPC and WebSocket."""
+"""What -vv shows under the calls of HTTP/2, gRPC, DNS and WebSocket."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def test_a_host_field_is_not_said_twice() -> None:
 
 
 class _Http2:
+    protocol = "http"
     version = "2"
 
 
@@ -101,6 +102,19 @@ def test_statuses_of_grpc(status: int | None, words: str, line: str) -> None:
 )
 def test_the_likeliest_reading_of_a_field_without_a_name_comes_first(readings: dict[str, Any], line: str) -> None:
     assert list(field_lines({"1": [readings]})) == [f"1: {line}"]
+
+
+def test_a_dns_message_is_told_in_the_words_of_dig(shop: list[Entry]) -> None:
+    assert shown(shop, "MX example") == [
+        "> QUERY 54758, flags rd ad, 48 bytes",
+        "> question: example IN MX",
+        "> edns: version 0, 1,232 bytes over UDP, option 10 a8dd1b455266846b",
+        "< QUERY 54758, NOERROR, flags aa rd ra, 80 bytes",
+        "< question: example IN MX",
+        "< answer: example 0 IN MX 1 shop.example",
+        "< additional: shop.example 0 IN A 10.0.0.9",
+        "< edns: version 0, 1,232 bytes over UDP",
+    ]
 
 
 def test_messages_of_a_websocket(shop: list[Entry]) -> None:

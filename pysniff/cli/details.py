@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pysniff.cli.decryption import encryption_line
+from pysniff.cli.dns_lines import dns_lines
 from pysniff.cli.grpc_lines import message_lines, outcome_lines
 from pysniff.cli.terminal import Terminal, visible
 
@@ -59,6 +60,9 @@ def head_lines(record: Mapping[str, Any], entry: Entry) -> Iterator[str]:
     """The head as the protocol writes it, or each field of the record on its own line."""
     if "frames" in record:
         yield _websocket_head(record)
+        return
+    if entry.protocol == "dns":
+        yield from dns_lines(record)
         return
     if "headers" not in record:
         for name, value in record.items():
