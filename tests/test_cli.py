@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from pysniff.cli import group, source
 from pysniff.cli.details import body_lines, head_lines, hex_lines, indented
-from pysniff.cli.feel import quiet_hint
+from pysniff.cli.feel import empty_hint, quiet_hint
 from pysniff.cli.finding import Check, Verdict
 from pysniff.cli.json_lines import line
 from pysniff.cli.lines import duration, size
@@ -580,6 +580,23 @@ def test_a_quiet_capture_says_why() -> None:
     assert quiet_hint(ledger).startswith("1,200 packets but no known protocol")
     ledger.requests = 1
     assert quiet_hint(ledger) == ""
+
+
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        ({"packets": 207, "not_matching": 32}, "none of 32 calls matches the filter"),
+        ({"packets": 207, "filtered": 207}, "the capture filter lets none of 207 packets through"),
+        ({"packets": 4, "pruned_packets": 203}, "no call matches"),
+        ({"packets": 4}, "no calls in 4 packets"),
+        ({}, "no packets"),
+    ],
+)
+def test_a_file_that_shows_nothing_says_why(counters: dict[str, int], said: str) -> None:
+    ledger = Ledger()
+    for name, count in counters.items():
+        setattr(ledger, name, count)
+    assert empty_hint(ledger) == said
 
 
 def test_what_the_source_notes_is_told_once(run: Run) -> None:

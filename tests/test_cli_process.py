@@ -358,6 +358,16 @@ def test_live_calls_show_as_they_complete(origin: int) -> None:
         assert process.wait(60) == 0
 
 
+def test_a_file_without_a_match_says_so_on_a_terminal() -> None:
+    shop = Path(__file__).parent.parent / "examples" / "shop.pcap"
+    master, slave = pty.openpty()
+    arguments = command("-r", str(shop), "-Y", "status_code == 999")
+    with open(master, "rb", buffering=0) as errors, subprocess.Popen(arguments, stderr=slave, env=ENVIRONMENT):
+        os.close(slave)
+        wait_for(errors, b"none of 32 calls matches the filter")
+    assert subprocess.run(arguments, capture_output=True, env=ENVIRONMENT, check=True).stderr == b""
+
+
 @pytest.mark.needs_root
 @pytest.mark.needs("setpriv")
 def test_without_privileges_one_line_says_the_way_out(tmp_path: Path) -> None:

@@ -32,6 +32,17 @@ def quiet_hint(ledger: Ledger) -> str:
     )
 
 
+def empty_hint(ledger: Ledger) -> str:
+    """Why a file or a store that was read to its end showed nothing."""
+    if ledger.not_matching:
+        return f"none of {ledger.not_matching:,} calls matches the filter"
+    if ledger.filtered and ledger.filtered == ledger.packets:
+        return f"the capture filter lets none of {ledger.packets:,} packets through"
+    if ledger.pruned_packets:
+        return "no call matches"
+    return f"no calls in {ledger.packets:,} packets" if ledger.packets else "no packets"
+
+
 class Notices:
     """Tells what sources note while they run: an interface that went away, a file that was replaced."""
 

@@ -17,7 +17,7 @@ from pysniff.cli.account import print_ledger
 from pysniff.cli.decryption import source_lines, tell_undecrypted, tracing_line
 from pysniff.cli.errors import FINE, LOST, complain
 from pysniff.cli.export import needs_packets, open_exports, to_stdout
-from pysniff.cli.feel import Notices, QuietHint, listening
+from pysniff.cli.feel import Notices, QuietHint, empty_hint, listening
 from pysniff.cli.json_lines import JsonLines
 from pysniff.cli.lines import Lines
 from pysniff.cli.options import room_for
@@ -99,6 +99,9 @@ def run(options: SniffOptions) -> int:
     if recorder is not None:
         recorder.account(ledger)
     tell_end(options, entries, ledger, asked=interrupt.asked)
+    whole = failure is None and not interrupt.asked and not options.live and options.write != "-"
+    if watched and whole and not progress.count and (options.files or ledger.packets or ledger.pruned_packets):
+        complain(empty_hint(ledger))
     if failure is not None:
         raise failure
     return LOST if options.strict and not ledger.lossless() else FINE
