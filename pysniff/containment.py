@@ -29,6 +29,26 @@ def unclaimed(dissector: Dissector | None, ledger: Ledger) -> tuple[int, int]:
         return 0, 0
 
 
+def weight(dissector: Dissector | None, ledger: Ledger) -> int:
+    """About how many bytes of memory it takes."""
+    if dissector is None:
+        return 0
+    try:
+        return int(dissector.weight())
+    except Exception:
+        ledger.dissector_errors += 1
+        return 0
+
+
+def relieve(dissector: Dissector | None, ledger: Ledger) -> None:
+    """Have it let go of what only makes it faster."""
+    try:
+        if dissector is not None:
+            dissector.relieve()
+    except Exception:
+        ledger.dissector_errors += 1
+
+
 def remembered(dissector: Dissector | None, ledger: Ledger) -> tuple[str, bytes] | None:
     """Its protocol, and what it takes to go on from here; None where nothing does."""
     if dissector is None:

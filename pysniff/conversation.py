@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from pysniff import recollection
-from pysniff.containment import begun, remembered, unclaimed
+from pysniff.containment import begun, relieve, remembered, unclaimed, weight
 from pysniff.core import Core
-from pysniff.detect import Chunk, Detection, Found, forced
+from pysniff.detect import CHUNK, Chunk, Detection, Found, forced
 from pysniff.dissector import (
     Context,
     Dissector,
@@ -29,7 +29,7 @@ from pysniff.encryption import Encryption
 from pysniff.entry import Flow
 from pysniff.halves import Half
 from pysniff.inside import HalfWithin, Layer, flow_within
-from pysniff.ledger import count
+from pysniff.ledger import CROWDED, count
 from pysniff.message import CLIENT, SERVER, Fault, Message, Side
 from pysniff.ongoing import Exchange, Ongoing, exchanges
 from pysniff.pairing import Pairs
@@ -41,13 +41,18 @@ _STAGES = 16
 _LEVELS = 4
 # Reasons of close() that the ends themselves gave.
 _ENDS = ("finished", "reset")
+_NOT_SEEN = "the capture ended before the connection did"
+_GIVEN_UP = "the connection was given up here: too much was held of all together, and much of it"
 
 
-def _cut(outputs: Iterable[Output]) -> Iterable[Output]:
+def _cut(outputs: Iterable[Output], words: str) -> Iterable[Output]:
     """Whatever a dissector says to the end of its bytes: there were more, or may have been."""
     for output in outputs:
-        if isinstance(output, Message) and not any(fault.kind == "truncated" for fault in output.faults):
-            output.faults += (Fault("truncated", "the capture ended before the connection did"),)
+        told = (
+            words != _GIVEN_UP and isinstance(output, Message) and any(one.kind == "truncated" for one in output.faults)
+        )
+        if isinstance(output, Message) and not told:
+            output.faults += (Fault("truncated", words),)
         yield output
 
 
@@ -237,23 +242,24 @@ class Conversation:
         self._conflicts[side] += size
         self._settle()
 
-    def end(self, side: Side, at: int, *, cut: bool = False) -> None:
-        """One half has ended; `cut`: it went on, but nobody saw how."""
+    def end(self, side: Side, at: int, *, cut: str = "") -> None:
+        """One half has ended; `cut`: it went on, but nobody saw how, in words."""
         dissector = self._dissector
         if self._ended[side]:
             return
         self._ended[side] = True
         if cut and self._layer is not None:
-            self._layer.cut = True
+            self._layer.cut = cut
         if dissector is not None:
-            self._run(lambda: _cut(dissector.close(side, at)) if cut else dissector.close(side, at), at)
+            self._run(lambda: _cut(dissector.close(side, at), cut) if cut else dissector.close(side, at), at)
 
     def close(self, at: int, reason: str) -> None:
         """Both halves are over: everything still open becomes an entry."""
         if self.closed:
             return
+        cut = "" if reason in _ENDS else _GIVEN_UP if reason == CROWDED else _NOT_SEEN
         for side in Side:
-            self.end(side, at, cut=reason not in _ENDS)
+            self.end(side, at, cut=cut)
         self.closed = True
         self._core.deadlines.cancel(self._alarm)
         self._leave("not finished", reason)
@@ -272,6 +278,20 @@ class Conversation:
         carried = 0 if self._layer is None else self._layer.conversation.pending()
         return sum(self._unclaimed()) + sum(self._unfed) + carried
 
+    def weight(self) -> int:
+        """About how many bytes of memory it holds that its ends can make more."""
+        total = sum([half.weight() for half in self.halves]) + self.pairs.weight()
+        if self._detection is not None:
+            return total + self._detection.weight()
+        carried = 0 if self._layer is None else self._layer.conversation.weight()
+        return total + weight(self._dissector, self._core.ledger) + carried
+
+    def relieve(self) -> None:
+        """Let go of what only makes it faster."""
+        relieve(self._dissector, self._core.ledger)
+        if self._layer is not None:
+            self._layer.conversation.relieve()
+
     def waiting(self) -> Iterator[Message]:
         """The requests without answers, those of what it carries too."""
         yield from self.pairs.waiting()
@@ -283,11 +303,17 @@ class Conversation:
         every = begun(self._dissector, self._core.ledger)
         return [message.position + self._base[side] for message in every if message.side is side]
 
-    def ask_again(self, at: int) -> None:
-        """There are secrets that were not known, or time has passed."""
+    def ask_again(self, at: int) -> bool:
+        """There are secrets that were not known, or time has passed; whether it waits for others."""
         dissector = self._dissector
         if dissector is not None and dissector.waits:
             self._run(partial(dissector.again, at), at)
+            dissector = self._dissector
+        return dissector is not None and dissector.waits
+
+    def _wait(self) -> None:
+        """Bytes wait for a secret from here on."""
+        self._core.waiting[self] = None
 
     # Finding the protocol
 
@@ -322,6 +348,7 @@ class Conversation:
             assert self._unknown is not None
             self._unknown.add(chunk.side, len(chunk.data), chunk.at)
             return
+        self._core.kept.beside += CHUNK
         if self.level > _LEVELS:
             detection.add(chunk)
             self._give_up()
@@ -411,7 +438,9 @@ class Conversation:
         memory = self._core.memories.setdefault(self._dissector.protocol, {})
         request = self.pairs.asked(answer)
         core = self._core
-        return Context(client.ip, str(server), memory, request, answer, at, core.secrets, core.kept, core.remembering)
+        return Context(
+            client.ip, str(server), memory, request, answer, at, core.secrets, self._wait, core.kept, core.remembering
+        )
 
     def _flip(self) -> None:
         """The first sender is the server."""
@@ -612,10 +641,14 @@ class Conversation:
         self._drop_layer(ended)
         if self._dissector is not None and self._dissector.decrypts:
             self._core.decrypting.pop(self, None)
+            self._core.waiting.pop(self, None)
             self._sealed = self._dissector.sealed
         self._dissector = None
         self._connect()
-        self.pairs.close()
+        if ended == CROWDED:
+            self.pairs.close(_GIVEN_UP)
+        else:
+            self.pairs.close()
 
     # What nobody recognised
 

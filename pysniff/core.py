@@ -21,8 +21,8 @@ from pysniff.secrets import Secrets
 class Decrypting(Protocol):
     """A conversation whose dissector needs secrets."""
 
-    def ask_again(self, at: int) -> None:
-        """There are secrets that were not known, or time has passed."""
+    def ask_again(self, at: int) -> bool:
+        """There are secrets that were not known, or time has passed; whether it waits for others."""
 
 
 class Core:
@@ -46,6 +46,7 @@ class Core:
         "capture_source",
         "secrets",
         "decrypting",
+        "waiting",
         "remembering",
     )
 
@@ -84,8 +85,9 @@ class Core:
         self.node = node
         self.capture_source = capture_source
         self.secrets = Secrets() if secrets is None else secrets
-        # Conversations that may wait for secrets, in the order in which they began.
+        # Conversations that may wait for secrets, in the order in which they began; those that do, or did last.
         self.decrypting: dict[Decrypting, None] = {}
+        self.waiting: dict[Decrypting, None] = {}
         self.remembering = remembering
 
     def named(self, protocol: str, transport: str) -> type[Dissector] | None:

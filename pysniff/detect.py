@@ -16,6 +16,9 @@ from pysniff.limits import KIB
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.unrecognised import Transfer
 
+# About what a chunk takes beside its bytes.
+CHUNK = 128
+
 
 class Chunk(NamedTuple):
     """Bytes of one half as they came. `side`: the first sender counts as the client until it is known better."""
@@ -95,6 +98,10 @@ class Detection:
     def held(self) -> int:
         """Bytes in `chunks`."""
         return sum(len(chunk.data) for chunk in self.chunks)
+
+    def weight(self) -> int:
+        """About how many bytes of memory they take, and the heads that are judged."""
+        return self.held() + len(self.chunks) * CHUNK + len(self._heads[0]) + len(self._heads[1])
 
     def seen_of_nobody(self) -> tuple[Transfer, Transfer] | None:
         """Everything that came, where the first bytes are nothing that is known."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pysniff.encryption import Encryption
-from pysniff.kept import Kept
+from pysniff.kept import FREE, Kept
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message, Side
 from pysniff.secrets import Secrets
@@ -111,8 +111,8 @@ class Context:
     `client`: its address; `server`: address and port; "" where nobody knows. `memory`: shared by the dissectors of one
     protocol in one Sniffer; who fills it bounds it. `request`, `response`: the exchange that switched to this protocol.
     `kept`: what messages keep of their bodies, in all conversations.
-    `secrets`: what decrypts; a dissector that `waits` for some is asked again once there are more. `remembering`:
-    somebody is going to ask remember().
+    `secrets`: what decrypts; a dissector that `waits` for some calls `wait` when it begins to, and is asked again once
+    there are more. `remembering`: somebody is going to ask remember().
     """
 
     client: str = ""
@@ -122,6 +122,7 @@ class Context:
     response: Message | None = None
     at: int = 0
     secrets: Secrets = field(default_factory=Secrets)
+    wait: Callable[[], None] = lambda: None
     kept: Kept = field(default_factory=Kept)
     remembering: bool = False
 
@@ -215,6 +216,14 @@ class Dissector(ABC):
         Raises Malformed for bytes that remember() did not give, as files may be anybody's; it is not used then.
         """
         raise Malformed("nothing was remembered")
+
+    def weight(self) -> int:
+        """About how many bytes of memory it takes that a peer can make more, without what counts in Context.kept."""
+        most = self.limits.head_bytes + FREE
+        return min(self.pending(Side.CLIENT), most) + min(self.pending(Side.SERVER), most)
+
+    def relieve(self) -> None:  # noqa: B027  # most have nothing of the kind
+        """Memory is short: let go of what only makes it faster."""
 
     def again(self, at: int) -> Iterable[Output]:
         """There are more secrets than before, or a second has passed, for a dissector that `waits`."""

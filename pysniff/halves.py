@@ -32,5 +32,8 @@ class Half(Protocol):
     def place(self, offset: int) -> int:
         """What messages have as their position: where on the wire that byte lies."""
 
+    def weight(self) -> int:
+        """About how many bytes of memory it takes that grow with what comes, and are in no other total."""
+
     def progress(self) -> int:
         """Changes when something new arrived."""

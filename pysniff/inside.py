@@ -5,6 +5,7 @@ They are counted as plain text, and lie on the wire where the bytes lie that car
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -40,8 +41,8 @@ class Places:
     __slots__ = ("_offsets", "_places")
 
     def __init__(self) -> None:
-        self._offsets: list[int] = []
-        self._places: list[int] = []
+        self._offsets = array("q")
+        self._places = array("q")
 
     def add(self, offset: int, place: int) -> bool:
         """The next piece; whether there are so many that some should be forgotten."""
@@ -58,6 +59,10 @@ class Places:
         pairs = zip(self._offsets[first:], self._places[first:], strict=True)
         return tuple([(offset - begin, place) for begin, place in pairs])
 
+    def weight(self) -> int:
+        """Bytes of memory that they take."""
+        return 2 * self._offsets.itemsize * len(self._offsets)
+
     def place(self, offset: int) -> int:
         if not self._offsets:
             return offset
@@ -69,8 +74,8 @@ class Places:
         recent = max(len(self._offsets) - _RECENT, 0)
         kept = {bisect_right(self._offsets, offset) - 1 for offset in needed}
         chosen = [*sorted(piece for piece in kept if 0 <= piece < recent), *range(recent, len(self._offsets))]
-        self._offsets = [self._offsets[piece] for piece in chosen]
-        self._places = [self._places[piece] for piece in chosen]
+        self._offsets = array("q", [self._offsets[piece] for piece in chosen])
+        self._places = array("q", [self._places[piece] for piece in chosen])
 
 
 class HalfWithin:
@@ -111,6 +116,9 @@ class HalfWithin:
 
     def place(self, offset: int) -> int:
         return self._places.place(offset)
+
+    def weight(self) -> int:
+        return self._places.weight()
 
     def behind(self, size: int) -> Behind:
         """Where the last bytes lie."""
@@ -153,13 +161,15 @@ class Carried(Protocol):
     def contradict(self, side: Side, size: int) -> None: ...
     def settled(self, before: int) -> bool: ...
     def pending(self) -> int: ...
+    def weight(self) -> int: ...
+    def relieve(self) -> None: ...
     def waiting(self) -> Iterator[Message]: ...
     def show_open(self, now: int) -> None: ...
     def close(self, at: int, reason: str) -> None: ...
     def feed(self, side: Side, data: bytes, at: int) -> None: ...
     def gap(self, side: Side, size: int, at: int) -> None: ...
     def lose(self, side: Side, size: int, at: int) -> None: ...
-    def end(self, side: Side, at: int, *, cut: bool = False) -> None: ...
+    def end(self, side: Side, at: int, *, cut: str = "") -> None: ...
     def offsets_of_begun(self, side: Side) -> list[int]: ...
     def spoken(self) -> tuple[str, bytes]: ...
     def held(self, side: Side) -> int: ...
@@ -167,7 +177,7 @@ class Carried(Protocol):
 
 class Layer:
     """A conversation that another one carries. `halves`: by sender as the outer one sees it, however the inner one
-    turns; `cut`: from now on halves end because nobody saw more."""
+    turns; `cut`: why from now on halves end though there was more, in words."""
 
     __slots__ = ("conversation", "cut", "at", "_halves", "_pairs")
 
@@ -175,7 +185,7 @@ class Layer:
         self, conversation: Carried, halves: tuple[HalfWithin, HalfWithin], pairs: Pairs | None = None
     ) -> None:
         self.conversation = conversation
-        self.cut = False
+        self.cut = ""
         self.at = 0  # the latest time of anything
         self._halves = halves
         self._pairs = pairs  # of the outer conversation: what the ends have acknowledged

@@ -1,4 +1,7 @@
-"""What messages keep of their bodies until they are given: bounded for all conversations of a Sniffer together."""
+"""What messages keep of long bodies until they are given: bounded for all conversations of a Sniffer together.
+
+What is free of that bound is weighed now and then (holding.py).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,22 @@ from pysniff.limits import DEFAULT, KIB, Limits
 
 # Bytes that every message may keep: most are shorter.
 FREE = 64 * KIB
+# About what a message takes beside its bytes.
+MESSAGE = 600
 
 
 class Kept:
-    """`cut`: messages of which less was kept than each may, for all together would have been too much."""
+    """`cut`: messages of which less was kept than each may, for all together would have been too much.
 
-    __slots__ = ("cut", "_left")
+    `beside`: about how many bytes of memory were taken so far that the bytes that came do not tell of, as where few
+    stand for many; it never falls, and says only when to weigh again.
+    """
+
+    __slots__ = ("cut", "beside", "_left")
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.cut = 0
+        self.beside = 0
         self._left = limits.bodies_total
 
     def take(self, size: int) -> bool:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+# Why a conversation is given up: of `ended`.
+CROWDED = "too much held"
+
 
 class Equation(NamedTuple):
     """`left` and `right` name counters whose sums are equal, at any moment."""
@@ -246,7 +249,8 @@ class Ledger:
             f"calls     {self.entries:,} entries: {self.answered:,} answered, {self.unanswered:,} unanswered, "
             f"{self.unrequested:,} responses without request, {self.alone:,} alone, "
             f"{self.unrecognised:,} not recognised"
-            + _unless_zero(self.bodies_cut, "with less kept, for all were too much"),
+            + _unless_zero(self.bodies_cut, "with less kept, for all were too much")
+            + _unless_zero(self.ended.get(CROWDED, 0), "conversations given up, for all held too much"),
         ]
         if self.plain_chunks:
             lines.append(

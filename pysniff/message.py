@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, NamedTuple
 
-from pysniff.kept import Share
+from pysniff.kept import FREE, MESSAGE, Share
+from pysniff.limits import DEFAULT
 
 
 class Side(IntEnum):
@@ -47,6 +48,8 @@ class Fault(NamedTuple):
     bytes: int = 0
 
 
+# Bytes of a head, and of a body without a share.
+_MOST = DEFAULT.head_bytes + FREE
 # Faults of one message that are told apart.
 _FAULTS = 16
 
@@ -124,6 +127,10 @@ class Message:
     def mentions(self, word: bytes) -> bool:
         """Whether the head may have `word` in it, as it is written here: quick, for it is asked of every message."""
         return True
+
+    def weight(self) -> int:
+        """About how many bytes of memory it takes while it waits to be given, without its `share`."""
+        return MESSAGE + min(self.size, _MOST)
 
     @property
     def version(self) -> str:

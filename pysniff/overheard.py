@@ -15,7 +15,7 @@ from pysniff.dissector import Inside, InsideEnd, InsideGap
 from pysniff.encryption import Encryption
 from pysniff.entry import Flow
 from pysniff.inside import HalfWithin, Layer, flow_within
-from pysniff.ledger import count
+from pysniff.ledger import CROWDED, count
 from pysniff.limits import MIB, SECOND
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.plain import PlainChunk
@@ -136,6 +136,12 @@ class Overheard:
         for talk in self._talks.values():
             if talk.conversation is not None:
                 yield talk.conversation
+
+    def give_up(self, conversation: Conversation, at: int) -> None:
+        """It holds too much; what is told later begins anew."""
+        for talk in list(self._talks.values()):
+            if talk.conversation is conversation:
+                self._end(talk, at, CROWDED)
 
     def settled(self, before: int) -> bool:
         """Whether nothing waits here that began up to that time."""

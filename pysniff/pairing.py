@@ -44,6 +44,7 @@ class Pairs:
         "_guess",
         "_unseen",
         "_last",
+        "_large",
         "acked",
         "synchronised",
     )
@@ -65,6 +66,7 @@ class Pairs:
         self._guess: tuple[Fault, ...] = ()  # that it is one
         self._unseen = False  # a request may have been lost that has no answer yet
         self._last = flow.first  # time of the last message, while that matters
+        self._large = 0  # bytes of large ones, no less than wait
         self.acked: int | None = None
         self.synchronised = not midstream
 
@@ -85,7 +87,7 @@ class Pairs:
             if len(waiting) > self._most:
                 self._forget_oldest()
             elif message.size > _LARGE:
-                self._bound_bytes()
+                self._bound_bytes(message)
         elif role is RESPONSE:
             self._ledger.responses += 1
             if message.key is not None:
@@ -151,13 +153,13 @@ class Pairs:
             if self._doubtful > 1:
                 self._guess = (_LOST,)
 
-    def close(self) -> None:
+    def close(self, words: str = "no answer was seen") -> None:
         """The conversation is over: whatever waits will not be answered."""
         while self._waiting:
-            self._unanswered(self._waiting.popleft(), "no answer was seen")
+            self._unanswered(self._waiting.popleft(), words)
         for waiting in self._keyed.values():
             for request in waiting:
-                self._unanswered(request, "no answer was seen")
+                self._unanswered(request, words)
         self._keyed.clear()
 
     def waiting(self) -> Iterator[Message]:
@@ -166,6 +168,10 @@ class Pairs:
         for waiting in self._keyed.values():
             yield from waiting
 
+    def weight(self) -> int:
+        """About how many bytes of memory they take."""
+        return sum([request.weight() for request in self.waiting()])
+
     def _forget_oldest(self) -> None:
         """Room for one more; the answer to what is forgotten shall not be taken for another one's."""
         self._unanswered(self._waiting.popleft(), "more requests waited than are remembered")
@@ -173,12 +179,19 @@ class Pairs:
         self.synchronised = False
         self.acked = None
 
-    def _bound_bytes(self) -> None:
-        waiting, body_bytes = self._waiting, self._limits.body_bytes
-        kept = sum([min(request.size, body_bytes) for request in waiting])
-        while kept > self._limits.waiting_bytes and len(waiting) > 1:
+    def _bound_bytes(self, message: Message) -> None:
+        """A large one came; the others are added up only where all since then may be too much."""
+        most, body_bytes, waiting = self._limits.waiting_bytes, self._limits.body_bytes, self._waiting
+        self._large += min(message.size, body_bytes)
+        if self._large <= most:
+            return
+        kept = sum([min(request.size, body_bytes) for request in self.waiting()])
+        while kept > most and len(waiting) > 1:
             kept -= min(waiting[0].size, body_bytes)
             self._forget_oldest()
+        while kept > most and len(self._keyed) > 1:
+            kept -= sum([min(request.size, body_bytes) for request in self._forget_key()])
+        self._large = kept
 
     def _answers(self, request: Message, response: Message) -> bool:
         """Whether bytes sent at `acked` can answer this request; if so, both halves are in step again."""
@@ -215,13 +228,21 @@ class Pairs:
         elif same is None:
             keyed[key] = (request,)
             if len(keyed) > self._most:
-                for forgotten in keyed.pop(next(iter(keyed))):
-                    self._unanswered(forgotten, "more requests waited than are remembered")
+                self._forget_key()
         else:
             if len(same) == _SAME_KEY:
                 self._unanswered(same[0], "more requests with one key waited than are remembered")
                 same = same[1:]
             keyed[key] = (*same, request)
+        if request.size > _LARGE and not request.hopeless:
+            self._bound_bytes(request)
+
+    def _forget_key(self) -> tuple[Message, ...]:
+        """The oldest key; the requests that had it."""
+        requests = self._keyed.pop(next(iter(self._keyed)))
+        for request in requests:
+            self._unanswered(request, "more requests waited than are remembered")
+        return requests
 
     def _take_keyed(self, key: Hashable) -> Message | None:
         same = self._keyed.get(key)

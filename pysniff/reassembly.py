@@ -203,6 +203,9 @@ class Half:
         elif data:
             count(self._core.ledger.discarded, "after the end", len(data))
 
+    def weight(self) -> int:
+        return len(self.recent)
+
     def progress(self) -> int:
         """Changes when something new arrived."""
         return self.next + self.packets

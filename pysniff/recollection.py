@@ -12,7 +12,7 @@ from pysniff.state_bytes import Reader, Writer
 
 # Places of the bytes that the inner dissector holds: they may have come in so many pieces.
 PIECES = 64
-_PLACE = 1 << 63
+_PLACE = 1 << 62
 _VERSION = 1
 
 # Of each half, how far back a piece begins, and where on the wire.

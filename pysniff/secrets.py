@@ -56,6 +56,7 @@ class Secrets:
         self._known: dict[tuple[str, bytes], tuple[bytes, str]] = {}
         self._hearers: list[Callable[[Secret, str], None]] = []
         self._used: dict[bytes, None] = {}  # client randoms
+        self._newest: dict[bytes, int] = {}  # by client random
 
     def __len__(self) -> int:
         return len(self._known)
@@ -84,6 +85,10 @@ class Secrets:
                 del self._used[next(iter(self._used))]
             self._used[random] = None
         return found
+
+    def newest(self, random: bytes) -> int:
+        """How many secrets there were when the last one of this connection was told; 0 where there is none."""
+        return self._newest.get(random, 0)
 
     def used(self) -> list[Secret]:
         """What is known of every connection of which something was found."""
@@ -114,6 +119,9 @@ class Secrets:
             self.forgotten += 1
         self._known[key] = secret.value, source
         self.added += 1
+        if len(self._newest) >= SECRETS and secret.random not in self._newest:
+            del self._newest[next(iter(self._newest))]
+        self._newest[secret.random] = self.added
         for hear in self._hearers:
             hear(secret, source)
         return True

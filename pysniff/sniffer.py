@@ -5,13 +5,15 @@ The same packets give the same entries, however they are batched: time is packet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from pysniff.conversation import Conversation
 from pysniff.core import Core
 from pysniff.deadlines import NEVER
 from pysniff.decode import Decoder
 from pysniff.dissectors import known, refinements
 from pysniff.entry import Entry
+from pysniff.holding import Holding
 from pysniff.ledger import Ledger, count
 from pysniff.limits import DEFAULT, SECOND, Limits
 from pysniff.names import NOTHING as NO_NAMES
@@ -56,6 +58,7 @@ class Sniffer:
         self._udp = Exchanges(self._core)
         self._overheard = Overheard(self._core, self._tcp, alone=plain_alone)
         self._decoder = Decoder(limits)
+        self._holding = Holding(self._core)
         self._sweep = NEVER
         self._now = 0
         self._secrets_known = 0
@@ -95,6 +98,7 @@ class Sniffer:
         for chunk in chunks:
             self._advance(chunk.time_ns)
             self._overheard.take(chunk)
+            self._weigh(0, chunk.time_ns)
         return self._taken()
 
     def resume(self, resumption: Resumption) -> None:
@@ -211,9 +215,31 @@ class Sniffer:
             self._secrets_known = secrets.added
             self._decrypt(self._now)
 
+    def _weigh(self, in_order: int, at: int) -> int:
+        """So many bytes more went on, of TCP: see to it that open conversations do not hold too much; how many bytes
+        later to look again."""
+        self._core.ledger.tcp_in_order += in_order
+        if self._holding.came() >= self._holding.due and self._holding.is_much():
+            self._lighten(at)
+        return self._holding.due - self._holding.came()
+
+    def _lighten(self, at: int) -> None:
+        places: dict[Conversation, Callable[[Conversation, int], None]] = {}
+        for one, give_up in (
+            (self._tcp.open(), self._tcp.give_up),
+            (self._udp.open(), self._udp.give_up),
+            (self._overheard.open(), self._overheard.give_up),
+        ):
+            places.update(dict.fromkeys(one, give_up))
+        self._holding.lighten(places, lambda conversation: places[conversation](conversation, at))
+
     def _decrypt(self, now: int) -> None:
-        for conversation in list(self._core.decrypting):
-            conversation.ask_again(now)
+        waiting = self._core.waiting
+        if waiting and not self._core.secrets.complete:
+            self._core.secrets.poll()
+        for conversation in list(waiting):
+            if not conversation.ask_again(now):
+                waiting.pop(conversation, None)
 
     def _run(self, block: Block) -> None:
         """The packet loop: TCP in its common shapes takes one unpacking and one look-up; the rest goes elsewhere."""
@@ -222,11 +248,14 @@ class Sniffer:
         data, counted = block.data, COUNTED
         unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
         payload4, payload6 = PAYLOAD[ip + 20], PAYLOAD[ip + 40]
+        holding = self._holding
         tcp = tcp_bytes = in_order = skipped = ts = 0
         due = -NEVER
+        enough = holding.due - holding.came()  # of `in_order`
         for ts, start, end, wire in block.records:
             if ts >= due:
                 due = self._advance(ts)
+                enough = holding.due - holding.came()
             kind, version, size, word, key, seq, ack, offset, flags = unpack4(data, start)
             # No fragment, and TCP behind.
             if version == 0x45 and word & 0x3FFF00FF == 6 and kind == type4:
@@ -240,11 +269,18 @@ class Sniffer:
                 stop, body = start, end
             length = stop - body
             if length < 0 or stop > end:
+                if end < 0:
+                    ledger.tcp_in_order += in_order
+                    tcp_bytes += in_order
+                    in_order = 0
+                    self._run_alike(block, ts, start, end, wire)
+                    due = min(due, deadlines.next)
+                    enough = holding.due - holding.came()
+                    continue
                 self._other(block, ts, start, end, wire)
             else:
                 tcp += 1
                 if length and not flags & 7:  # no FIN, SYN, RST
-                    tcp_bytes += length
                     half = get(key)
                     if half is not None:
                         ready = half.ready
@@ -262,13 +298,20 @@ class Sniffer:
                                 if outputs:
                                     assert half.conversation is not None
                                     half.conversation.take(outputs, ts)
+                            if in_order >= enough:
+                                tcp_bytes += in_order
+                                enough = self._weigh(in_order, ts)
+                                in_order = 0
                             continue
+                        tcp_bytes += length
                         if ready == counted:
                             skipped += length
                             half.packets += 1
                             half.bytes += length
                             half.last = ts
                             continue
+                    else:
+                        tcp_bytes += length
                 elif length or flags & 7:
                     tcp_bytes += length
                 elif holes:
@@ -279,8 +322,13 @@ class Sniffer:
                 segment(key, seq, ack, flags, data[body:stop], 0, ts)
             if deadlines.next < due:
                 due = deadlines.next
+            enough = holding.due - ledger.tcp_in_order - ledger.udp_delivered - ledger.plain_delivered
+            if in_order >= enough:
+                tcp_bytes += in_order
+                enough = self._weigh(in_order, ts)
+                in_order = 0
         ledger.tcp_packets += tcp
-        ledger.tcp_bytes += tcp_bytes
+        ledger.tcp_bytes += tcp_bytes + in_order
         ledger.tcp_in_order += in_order
         ledger.skipped_bytes += skipped
         self._now = max(self._now, ts)
@@ -315,9 +363,6 @@ class Sniffer:
 
     def _other(self, block: Block, at: int, start: int, end: int, wire_length: int) -> None:
         """A packet that is no TCP segment of a common shape: UDP in one, or anything."""
-        if end < 0:
-            self._run_alike(block, at, start, end, wire_length)
-            return
         datagram = plain_datagram(block, start, end)
         if datagram is None:
             self._slow(block, start, end, wire_length, at)

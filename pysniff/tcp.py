@@ -12,6 +12,7 @@ from itertools import islice
 from pysniff.conversation import Conversation
 from pysniff.core import Core
 from pysniff.entry import Flow
+from pysniff.ledger import CROWDED
 from pysniff.limits import SECOND
 from pysniff.message import CLIENT, SERVER
 from pysniff.packet import ACK, FIN, RST, SYN
@@ -112,6 +113,10 @@ class Connections:
 
     def open(self) -> Iterator[Conversation]:
         return iter(self._open)
+
+    def give_up(self, conversation: Conversation, at: int) -> None:
+        """It holds too much."""
+        self._end(conversation, at, CROWDED)
 
     def remember(self) -> Iterator[Resumption]:
         """What it takes to go on with each connection where everything before is gone; of those where that is little,
@@ -260,7 +265,7 @@ class Connections:
         conversation.close(at, reason)
         for one in (half, half.peer):
             one.stop()
-        if reason == "idle":  # it may go on, and is joined in the middle then
+        if reason in ("idle", CROWDED):  # it may go on, and is joined in the middle then
             self._drop(key, half)
             return
         # Late segments shall not open a new conversation.

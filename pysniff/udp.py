@@ -10,6 +10,7 @@ from pysniff.copies import Copies
 from pysniff.core import Core
 from pysniff.dissector import Receiver
 from pysniff.entry import Flow
+from pysniff.ledger import CROWDED
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.tcp import IDLE_CHECK, is_idle, reverse
 
@@ -42,6 +43,9 @@ class Direction:
 
     def place(self, offset: int) -> int:
         return offset
+
+    def weight(self) -> int:
+        return 0
 
     def progress(self) -> int:
         return self._count
@@ -109,6 +113,10 @@ class Exchanges:
 
     def open(self) -> Iterator[Conversation]:
         return iter(self._open)
+
+    def give_up(self, conversation: Conversation, at: int) -> None:
+        """It holds too much."""
+        self._end(conversation, at, CROWDED)
 
     def _begin(self, key: bytes, at: int) -> Direction:
         core = self._core

@@ -46,7 +46,7 @@ TINY = Limits(
     detect_chunks=16, held_bytes=8 * KIB, held_segments=8, held_total=16 * KIB, fragments=4, fragment_bytes=8 * KIB,
     conversations=20, half_open=20, closed=20, idle=60 * SECOND, idle_udp=20 * SECOND, open_after=2 * SECOND,
     linger=5 * SECOND, waiting_bytes=8 * KIB, fields_bytes=KIB, table_bytes=256, streams=4, resync_bytes=KIB,
-    copies=8, copy_window=1_000_000, names=10, name_versions=3, names_bytes=4 * KIB,
+    held_open=64 * KIB, copies=8, copy_window=1_000_000, names=10, name_versions=3, names_bytes=4 * KIB,
     undecrypted_bytes=4 * KIB, undecrypted_total=4 * KIB, undecrypted_wait=2 * SECOND, bodies_total=8 * KIB,
 )  # fmt: skip
 
@@ -477,6 +477,10 @@ def kinds(entries: list[Entry]) -> set[str]:
     return {fault.kind for entry in entries for fault in entry.faults}
 
 
+def words(entries: list[Entry]) -> set[str]:
+    return {fault.message for entry in entries for fault in entry.faults}
+
+
 ZEROS = gzip.compress(bytes(500_000), mtime=0)
 Counted = Callable[[list[Entry], Ledger], object]
 # For each bound: packets that reach it, and where one sees that.
@@ -588,6 +592,10 @@ BOUNDS: dict[str, tuple[Callable[[], list[Packet]], Counted]] = {
             s(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)),
         ),
         lambda _, ledger: ledger.bodies_cut == 1,
+    ),
+    "held_open": (
+        lambda: conversation(c(ASKED[1] * 300)),
+        lambda entries, ledger: ledger.ended["too much held"] and any("given up" in text for text in words(entries)),
     ),
     "names": (lambda: named(30, 1), lambda _, ledger: ledger.names_forgotten == 20),
     "name_versions": (lambda: named(1, 30), lambda _, ledger: ledger.names_forgotten == 27),

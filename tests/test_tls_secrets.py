@@ -52,6 +52,13 @@ def tell(talk: Told, steps: Iterable[Step]) -> Told:
     return talk
 
 
+def ask_again(talk: Told) -> None:
+    """As the core does."""
+    assert isinstance(talk.dissector, Given)
+    talk.dissector.given.secrets.poll()
+    talk._call(lambda: talk.dissector.again(talk.now))
+
+
 def waits(talk: Told) -> bool:
     return talk.dissector.waits
 
@@ -89,7 +96,7 @@ def test_a_key_that_comes_later_opens_everything_that_waited() -> None:
     assert waits(talk) and not talk.messages
     assert next(iter(talk.dissector.open())).summary.startswith("ClientHello shop.example")
     source.new = list(SCRIPT.secrets)
-    talk._call(lambda: talk.dissector.again(talk.now))
+    ask_again(talk)
     assert (talk.plain(CLIENT), talk.plain(SERVER)) == (b"ask", b"answer")
     assert not waits(talk) and not talk.undecoded
     # They are as old as their packets, not as the key.
@@ -98,13 +105,27 @@ def test_a_key_that_comes_later_opens_everything_that_waited() -> None:
     assert inside[0].at < inside[1].at < talk.now
 
 
+def test_a_key_of_another_connection_costs_those_that_wait_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(complete=False)
+    talk = tell(talk_with(source), STEPS)
+    asked: list[bytes] = []
+    find = Secrets.find
+    monkeypatch.setattr(Secrets, "find", lambda self, label, random: asked.append(random) or find(self, label, random))
+    source.new = [secret._replace(random=bytes(32)) for secret in SCRIPT.secrets]
+    ask_again(talk)
+    assert waits(talk) and not asked
+    source.new = list(SCRIPT.secrets)
+    ask_again(talk)
+    assert talk.plain(CLIENT) == b"ask" and asked
+
+
 @pytest.mark.parametrize("known", range(1, 5))
 def test_keys_may_come_one_by_one(known: int) -> None:
     source = Source(SCRIPT.secrets[:known], complete=False)
     talk = tell(talk_with(source), STEPS)
     for secret in SCRIPT.secrets[known:]:
         source.new.append(secret)
-        talk._call(lambda: talk.dissector.again(talk.now))
+        ask_again(talk)
     assert [one.data for one in talk.carried if isinstance(one, Inside)] == [b"ask", b"answer"]
 
 
@@ -293,6 +314,6 @@ def test_both_ends_of_pythons_ssl_wait_for_a_key_that_is_late() -> None:
     source = Source(complete=False)
     talk = tell(talk_with(source), conversation.steps)
     source.new = list(conversation.secrets)
-    talk._call(lambda: talk.dissector.again(talk.now))
+    ask_again(talk)
     assert (talk.plain(CLIENT), talk.plain(SERVER)) == (GET[1], ANSWER[1])
     assert knowing(conversation.secrets).secrets.complete

@@ -112,7 +112,7 @@ class Veil(Dissector):
         return Match.YES if len(client) >= 5 or len(server) >= 5 else Match.UNSURE
 
     def begin(self, context: Context) -> Iterable[Output]:
-        self.secrets = context.secrets
+        self.secrets, self.wait = context.secrets, context.wait
         return ()
 
     def feed(self, side: Side, data: bytes, at: int) -> Iterator[Output]:
@@ -136,6 +136,7 @@ class Veil(Dissector):
             self.has_key = self.secrets.find("VEIL", self.name.encode("latin-1") * 8) is not None
             self.waits = not self.has_key and not self.secrets.complete
             if self.waits:
+                self.wait()
                 self.has_key = None
                 return
             if not self.has_key and not self.waits:

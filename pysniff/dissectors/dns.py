@@ -17,6 +17,8 @@ from pysniff.dissectors.dns_variables import VARIABLES
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Fault, Message, Side
 
+_ASKED = 1_024  # questions whose ids are remembered, for answers that do not repeat the question
+_KEY = 400  # bytes that one takes
 _TRANSFERS = (251, 252)  # IXFR, AXFR
 
 
@@ -29,9 +31,12 @@ class _Exchange(Dissector):
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
-        self._asked: dict[int, Hashable] = {}  # by id, so at most 65,536
+        self._asked: dict[int, Hashable] = {}  # by id, the last ones
         self._transfers: set[int] = set()  # ids of zone transfers whose first message was seen
         self._taken = [0, 0]  # bytes of each half given back so far, and lost
+
+    def weight(self) -> int:
+        return super().weight() + _KEY * len(self._asked)
 
     def _message(self, wire: bytes, side: Side, at: tuple[int, int], size: int, lost: int = 0) -> Message | Undecoded:
         position = self._taken[side]
@@ -74,6 +79,8 @@ class _Exchange(Dissector):
             # A refusal may not repeat the question, and the capture may have cut it off: the id has to do.
             key = self._asked.get(number, (number, 0, ""))
         if kind is DnsQuery:
+            if len(self._asked) >= _ASKED and number not in self._asked:
+                del self._asked[next(iter(self._asked))]
             self._asked[number] = key
             self._transfers.discard(number)
         elif number in self._transfers or (not number and not found.questions and found.records):

@@ -141,6 +141,9 @@ class Later:
         return self._decoder.decode(self.block, self)
 
 
+_ENTRY = 200  # bytes that an entry takes beside what it says
+
+
 class Table(NamedTuple):
     """A dynamic table as Decoder.remember() gives it: `fields`, the newest one last, and what each weighs.
 
@@ -192,6 +195,10 @@ class Decoder:
     def highest(self) -> int:
         """The highest index that says something."""
         return FIRST - 1 + len(self._table)
+
+    def weight(self) -> int:
+        """About how many bytes of memory its table takes."""
+        return self._size + _ENTRY * len(self._table)
 
     def forget(self) -> None:
         """Blocks were lost: a new epoch begins."""

@@ -112,6 +112,10 @@ class Http1(Dissector):
     def open(self) -> Iterable[Message]:
         return [message for half in self._halves if (message := half.snapshot()) is not None]
 
+    def weight(self) -> int:
+        early = [one.weight() for one in self.early if isinstance(one, Message)]
+        return self.client.weight() + self.server.weight() + sum(early)
+
     def pending(self, side: Side) -> int:
         early = sum(one.size for one in self.early if isinstance(one, (Message, Undecoded))) if side is SERVER else 0
         return self._halves[side].pending() + early
@@ -290,6 +294,9 @@ class _Responses(Framing):
             self.finish(b"", 0, at, out)
         else:
             super()._cut(fault, at, out)
+
+    def weight(self) -> int:
+        return super().weight() + sum([one.weight() + len(one.head) for one in self._interim])
 
     def _resume(self, fault: Fault) -> None:
         self._interim.clear()  # their bytes were given back with what was not understood

@@ -22,6 +22,7 @@ from pysniff.message import Fault, Message, Side, noted
 
 # Pieces of a body kept as they are; more are joined now and then, for a small bytes object weighs more than it holds.
 _PIECES = 256
+_PIECE = 40  # bytes that one takes beside its content
 _USUAL = (DEFAULT.head_bytes, MIB, DEFAULT.decoded_bytes)
 State = Callable[[bytes, int, int, list[Output]], int]
 
@@ -116,6 +117,12 @@ class Framing:
     def pending(self) -> int:
         return self.offset - self.begin - self._missing
 
+    def weight(self) -> int:
+        """About how many bytes of memory the message being read takes, without its share."""
+        body = self._body
+        kept = sum([len(piece) for piece in self._pieces]) if body is None else min(body.size, FREE)
+        return len(self.head) + len(self.buffer) + kept + _PIECE * len(self._pieces)
+
     def snapshot(self) -> Message | None:
         """The message being read, as far as it came."""
         return self.message(self.pending(), self.last, self.collected(), ()) if self.reading else None
@@ -160,6 +167,8 @@ class Framing:
         message = self.message(end - self.begin - self._missing, at, body, trailers)
         if self._body is not None:
             message.share, self._body = self._body.share, None
+        elif self._pieces:  # they are the message's
+            self._pieces = []
         out.append(message)
         self.begin = end
         self._missing = 0

@@ -105,6 +105,13 @@ class Http2(Dissector):
             self.streams.inference.recall([half.decoder for half in self._halves])
         return all(half.decoder.whole for half in self._halves)
 
+    def weight(self) -> int:
+        return self.streams.weight() + sum([half.weight() for half in self._halves])
+
+    def relieve(self) -> None:
+        for half in self._halves:
+            half.heads.clear()
+
     def pending(self, side: Side) -> int:
         half = self._halves[side]
         return half.fed - half.given

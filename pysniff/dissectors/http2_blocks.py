@@ -13,6 +13,8 @@ from pysniff.message import SERVER, Fault, Side
 
 # Header blocks remembered with what they say, while the table they refer to stands still.
 _HEADS = 256
+_HEAD = 1_024  # bytes that one takes
+_MANY = 64  # fields of one that may take much more than its bytes
 _LONG = 64  # bytes of a block that is not remembered
 
 
@@ -43,6 +45,11 @@ class Blocks(Half):
         self.block: Block | None = None
         self.heads: dict[bytes, Head] = {}
         self.opened = streams.answered if side is SERVER else streams.asked
+
+    def weight(self) -> int:
+        """About how many bytes of memory this half takes, without messages."""
+        block = 0 if self.block is None else self.block.length
+        return block + self.decoder.weight() + _HEAD * len(self.heads)
 
     def begin_block(self, block: Block, piece: bytes | None) -> None:
         self.block = block
@@ -111,6 +118,8 @@ class Blocks(Half):
         if not decoder.whole:
             faults += unnamed(lines, GAP if decoder.epoch else self.loss or "truncated")
         head = Head(lines, len(block), faults)
+        if len(lines) > _MANY:
+            self.streams.kept.beside += head.weight()
         if decoder.changed or len(self.heads) >= _HEADS:
             self.heads.clear()
         if not decoder.changed and len(block) <= _LONG:

@@ -315,6 +315,10 @@ class Framing(Payloads):
 
     # Losses
 
+    def weight(self) -> int:
+        searched = 0 if self._search is None else len(self._search.held)
+        return super().weight() + len(self._buffer) + searched
+
     def gap(self, size: int, at: int) -> list[Output]:
         """Bytes were lost: stay in step where the frame is known that they belong to."""
         out: list[Output] = []

@@ -13,6 +13,7 @@ from pysniff.message import Fault
 UNNAMED = "header fields that were named"  # how the words of that fault begin
 _FEW = 64  # fields of a block that are never too many
 _OVERHEAD = 32  # octets that each field counts beside its strings (RFC 9113 §6.5.2)
+_FIELD = 150  # bytes that a decoded one takes beside what it says
 _NAMED = 8  # unknown fields that a fault names
 
 
@@ -79,6 +80,13 @@ class Head:
         self.late += too_many(lines, self._limits)
         self._lines = lines
         return lines
+
+    def weight(self) -> int:
+        """About how many bytes of memory it takes: fields from a table share what they say with it."""
+        try:
+            return self.size + _FIELD * len(self._lines)
+        except AttributeError:
+            return self.size
 
     @property
     def fields(self) -> Fields:

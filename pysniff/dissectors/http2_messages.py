@@ -12,7 +12,7 @@ from pysniff.dissectors.grpc_framing import MessageCounter
 from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
 from pysniff.dissectors.http2_head import Head
 from pysniff.dissectors.http2_parts import FrameParts
-from pysniff.kept import Kept
+from pysniff.kept import FREE, MESSAGE, Kept
 from pysniff.limits import Limits
 from pysniff.message import Fault, Side, noted, printable
 
@@ -155,6 +155,10 @@ class Http2Message(HttpMessage):
             self.share = self.builder.share
             self.builder = None
 
+    def weight(self) -> int:
+        body = ROOM - self.room if self.builder is None else min(self.builder.size, FREE)
+        return MESSAGE + self.head.weight() + body + _FIELD * len(self._trailers)
+
     def lose(self, fault: Fault) -> None:
         """Something is wrong with it."""
         self.faults = noted(self.faults, fault)
@@ -179,6 +183,7 @@ class Http2Message(HttpMessage):
 # A body counts as short while it fits here, each piece costing a little extra.
 ROOM = 32 * 1_024
 _PIECE = 128
+_FIELD = 150  # bytes that one of the trailers takes
 
 
 class Http2Request(Http2Message, HttpRequest):
@@ -256,11 +261,21 @@ class Http2Response(Http2Message, HttpResponse):
     def inform(self, head: Head) -> None:
         """What began this answer was a 1xx; the next head is here."""
         before = Http2Response(self.side, self.first, self.last, self.position, 0, self.head, self.key)
-        if len(self.interim) < _INTERIM:
+        if len(self.interim) < _INTERIM and self._informed + before.head.size <= _INTERIM_BYTES:
             self.interim = (*self.interim, before)
+        else:
+            self.lose(Fault("truncated", "more 1xx responses than are kept"))
         self.head = head
         for fault in head.faults:
             self.lose(fault)
+
+    @property
+    def _informed(self) -> int:
+        """Bytes of the 1xx responses."""
+        return sum([one.headers_size for one in self.interim])
+
+    def weight(self) -> int:
+        return super().weight() + self._informed + MESSAGE * len(self.interim)
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
         record = super().to_dict(body_limit)
@@ -269,6 +284,7 @@ class Http2Response(Http2Message, HttpResponse):
 
 
 _INTERIM = 100  # 1xx responses before a final one
+_INTERIM_BYTES = 64 * 1_024  # of their header blocks
 
 
 def long_body(head: Head, limits: Limits, kept: Kept) -> BodyBuilder:

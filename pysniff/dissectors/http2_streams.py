@@ -18,16 +18,18 @@ from pysniff.dissectors.http2_head import NO_HEAD, Head
 from pysniff.dissectors.http2_inference import Inference
 from pysniff.dissectors.http2_messages import Http2Message, Http2Request, Http2Response, long_body
 from pysniff.dissectors.http2_tunnel import Tunnel
-from pysniff.kept import Kept
+from pysniff.kept import MESSAGE, Kept
 from pysniff.limits import Limits
 from pysniff.message import CLIENT, SERVER, Fault, Message, Role
 
 _CLOSED = "the connection ended within this message"
 _UNASKED = "its beginning was not seen"
 _ANSWERED = "its answer came before"
+_FEW = 64  # streams, whose weight is told where there are more
 _TURNS = 8  # streams looked at to find one that is idle
 _GONE = 256  # streams from before the capture whose end is remembered
 _GOODBYES = 16  # GOAWAY frames that are heeded
+_TUNNEL = 128 * 1_024  # bytes that one may take: two windows, and what is free of two messages
 _TUNNELS = 256  # WebSockets at once: each may hold a message and two compressions' windows
 
 
@@ -45,6 +47,7 @@ class Streams:
         self._low = [0, 0]  # of the server's (even), of the client's (odd); 0 where none is known
         self._high = [0, 0]
         self._gone: dict[int, None] = {}
+        self._most = min(_FEW, limits.streams)  # of each half, that were reckoned with so far
         self._left: set[int] = set()  # given back without an answer when the client's half ended
         self._kept = 0  # bytes of long bodies
         self._goodbyes = 0
@@ -75,8 +78,8 @@ class Streams:
                 self._low[1] = stream
             if flags & END_STREAM:
                 request.ended = True  # and no response can be waiting for it
-            if len(requests) > self.limits.streams:
-                self._evict(requests, out)
+            if len(requests) > self._most:
+                self._bound(requests, out)
             return
         elif stream in half.earlier or (half.loss and stream & 1 and not self.is_over(stream)):
             request = self._asked_late(stream, head, position, size, first, at, out)
@@ -123,8 +126,8 @@ class Streams:
                 return
             self._left.discard(stream)
             half.earlier.discard(stream)
-            if request is None and len(self.responses) > self.limits.streams:
-                self._evict(self.responses, out)
+            if request is None and len(self.responses) > self._most:
+                self._bound(self.responses, out)
         if response.ended:
             return
         if flags & END_STREAM:
@@ -228,8 +231,8 @@ class Streams:
         if stream > self._high[odd]:
             self._high[odd] = stream
             self._low[odd] = self._low[odd] or stream
-        if len(self.requests) > self.limits.streams:
-            self._evict(self.requests, out)
+        if len(self.requests) > self._most:
+            self._bound(self.requests, out)
 
     def receiver(self, half: Half, stream: int, first: int, out: list[Output]) -> Http2Message | None:
         """The message that DATA at the half's offset belongs to, if there is one."""
@@ -241,8 +244,8 @@ class Streams:
         if half is self.client and not stream & 1:
             return None
         message = self._headless(half, stream, half.offset, first)
-        if len(half.messages) > self.limits.streams:
-            self._evict(half.messages, out)
+        if len(half.messages) > self._most:
+            self._bound(half.messages, out)
         return message
 
     def add(self, message: Http2Message, piece: bytes) -> None:
@@ -356,8 +359,14 @@ class Streams:
                 message.settle()
         self._give(stream, request, response, out)
 
-    def _evict(self, among: dict[int, Http2Message], out: list[Output]) -> None:
-        """Too many streams are open: one that is idle, or the oldest, is over."""
+    def _bound(self, among: dict[int, Http2Message], out: list[Output]) -> None:
+        """More streams are open than ever before; where it is too many, one that is idle, or the oldest, is over."""
+        most = self.limits.streams
+        if self._most < most:
+            self.kept.beside += 2 * MESSAGE * self._most
+            self._most = min(2 * self._most, most)
+            if len(among) <= most:
+                return
         for turn in range(_TURNS):
             stream, message = next(iter(among.items()))
             came = sum(each[stream].size for each in (self.requests, self.responses) if stream in each)
@@ -422,6 +431,11 @@ class Streams:
 
     def recall(self, seen: tuple[int, int, int, int]) -> None:
         self._low, self._high = [*seen[:2]], [*seen[2:]]
+
+    def weight(self) -> int:
+        """About how many bytes of memory they take, without what counts as long bodies."""
+        messages = chain(self.requests.values(), self.responses.values())
+        return sum([message.weight() for message in messages]) + _TUNNEL * len(self.tunnels)
 
     def begun(self) -> Iterator[Message]:
         """Copies of what has not been given back."""

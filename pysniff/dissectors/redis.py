@@ -13,10 +13,11 @@ from typing import ClassVar
 
 from pysniff.dissector import Context, Dissector, Malformed, Match, Output, Undecoded
 from pysniff.dissectors.redis_match import begins, judge
-from pysniff.dissectors.redis_messages import RedisCommand, RedisPush, RedisReply, RedisUnanswered
+from pysniff.dissectors.redis_messages import ITEM, RedisCommand, RedisPush, RedisReply, RedisUnanswered
 from pysniff.dissectors.redis_variables import VARIABLES
 from pysniff.dissectors.resp import Reader
 from pysniff.dissectors.resp_values import Found, Value
+from pysniff.kept import Kept
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import CLIENT, Fault, Side
 
@@ -26,6 +27,10 @@ _CONFIRMED = (*_SUBSCRIBE, b"unsubscribe", b"punsubscribe", b"sunsubscribe")
 _PUBLISHED = {b"message": 3, b"pmessage": 4, b"smessage": 3}
 _MONITOR_LINE = re.compile(rb"\d+\.\d{6} \[\d+ ")
 _GUESS = Fault("inferred", "the first bytes after a loss that look like a reply; they may be part of a longer one")
+
+
+_MANY = 64  # items of a command that take more than their bytes tell
+_AWAITED = 100  # bytes that one takes
 
 
 class _Awaited:
@@ -51,6 +56,7 @@ class Redis(Dissector):
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits)
+        self._kept = Kept(limits)
         self._readers = (Reader(limits, True), Reader(limits, False))
         self._astray = [False, False]
         self._open = 0  # commands without their reply, as far as seen
@@ -63,6 +69,7 @@ class Redis(Dissector):
         self._guess = False  # the replies that follow may be items of an array whose beginning was lost
 
     def begin(self, context: Context) -> Iterable[Output]:
+        self._kept = context.kept
         for reader in self._readers:
             reader.kept = context.kept
         return ()
@@ -106,10 +113,15 @@ class Redis(Dissector):
     def pending(self, side: Side) -> int:
         return self._readers[side].pending()
 
+    def weight(self) -> int:
+        return sum([reader.weight() for reader in self._readers]) + _AWAITED * len(self._awaited)
+
     def _command(self, found: Found, side: Side) -> RedisCommand:
         items = found.value.items
         # A client that waits for one answer before it sends on: the server's next byte begins a reply.
         self._guess = self._guess and self._readers[1].pending() > 0
+        if len(items) > _MANY:
+            self._kept.beside += ITEM * len(items)
         word = items[0].text.lower() if items else b""
         if word == b"client" and len(items) > 2 and items[1].text.lower() == b"reply":
             mode = items[2].text.lower()

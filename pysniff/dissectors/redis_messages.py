@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pysniff.dissectors.resp_values import Found, Value
 from pysniff.message import Fault, Message, Role, Side
 
+ITEM = 120  # bytes that one takes beside its content
 _SUMMARY = 80  # characters of a summary
 
 
@@ -23,6 +24,9 @@ class RedisCommand(Message):
     def __init__(self, found: Found, side: Side) -> None:
         super().__init__(side, found.first, found.last, found.position, found.size, _faults(found))
         self._value = found.value
+
+    def weight(self) -> int:
+        return super().weight() + ITEM * len(self._value.items)
 
     @property
     def command(self) -> str:

@@ -64,6 +64,10 @@ class Reader:
         """Bytes of the message that is not complete."""
         return self._fed - self._start - self._lost
 
+    def weight(self) -> int:
+        """About how many bytes of memory it takes, without its share."""
+        return 2 * min(self._given - self._room, FREE) + self._line_size
+
     def drop(self) -> int:
         """Forget the message that is not complete; how many bytes it had."""
         size = self.pending()

@@ -102,6 +102,9 @@ class WebSocket(Dissector):
     def open(self) -> Iterable[Message]:
         return [message for half in self._halves if (message := half.snapshot()) is not None]
 
+    def weight(self) -> int:
+        return super().weight() + sum([half.weight() for half in self._halves])
+
     def pending(self, side: Side) -> int:
         held = 0 if self._held is None else len(self._held[side])
         return held + self._halves[side].pending()

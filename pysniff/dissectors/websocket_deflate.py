@@ -10,11 +10,12 @@ import re
 import zlib
 from typing import NamedTuple
 
-from pysniff.kept import Kept, Share
+from pysniff.kept import FREE, Kept, Share
 from pysniff.limits import Limits
 from pysniff.message import Fault
 
 _BLOCK = 64 * 1024  # bytes, in and out at a time
+_STATE = 48 * 1_024  # bytes that zlib takes to decompress: a window, and tables
 _WINDOW = 32 * 1024
 _WINDOWS = (bytes(_WINDOW), b"\xff" * _WINDOW)
 _TAIL = b"\x00\x00\xff\xff"  # §7.2.2: what the sender left away at the end of a message
@@ -82,6 +83,10 @@ class Inflater:
         self.fault: Fault | None = None
         if not seen:
             self.lose()
+
+    def weight(self) -> int:
+        """Bytes of memory that it takes, but for what of the message counts in all."""
+        return _STATE * len(self._streams) + sum([min(len(kept), FREE) for kept in self._kept])
 
     def lose(self) -> None:
         """Nothing is known of the window any more."""

@@ -71,6 +71,10 @@ class Half:
         self._odd = 0  # in a row
         self._plain = limits.body_bytes >= 1 << 16  # no bound can matter within a short frame
 
+    def weight(self) -> int:
+        """About how many bytes of memory decompression takes."""
+        return 0 if self._inflater is None else self._inflater.weight()
+
     # Feeding
 
     def feed(self, data: bytes, at: int) -> list[Output]:

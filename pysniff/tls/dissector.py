@@ -6,7 +6,7 @@ cannot be decrypted says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar
 from weakref import WeakSet
@@ -49,6 +49,8 @@ class Tls(Dissector):
         self._since = 0  # when the oldest record that waits came
         self._counted = 0
         self._waiting: WeakSet[Tls] = WeakSet()
+        self._wait: Callable[[], None] | None = None
+        self._known = 0  # Secrets.newest() of this connection, when it last looked for one
 
     @classmethod
     def match(cls, client: bytes, server: bytes) -> Match:
@@ -57,6 +59,7 @@ class Tls(Dissector):
     def begin(self, context: Context) -> Iterable[Output]:
         self._session.agreement.secrets = context.secrets
         self._session.remembering = context.remembering
+        self._wait = context.wait
         self._waiting = context.memory.setdefault("waiting", WeakSet())
         return ()
 
@@ -111,6 +114,8 @@ class Tls(Dissector):
         return self._given()
 
     def again(self, at: int) -> Iterable[Output]:
+        if self._newest() == self._known and not self._session.agreement.secrets.complete:
+            return ()  # what is new is others'
         try:
             self._drain()
         except Malformed as problem:
@@ -195,6 +200,7 @@ class Tls(Dissector):
         """Read what waits, in the order in which it came, as far as that goes."""
         session = self._session
         session.keyring.waits = False
+        self._known = self._newest()
         while True:
             ready = [half for half in self._halves if half.queue]
             ready.sort(key=_head)
@@ -214,10 +220,16 @@ class Tls(Dissector):
                 break
             else:
                 break
+        if session.keyring.waits and not self.waits and self._wait is not None:
+            self._wait()
         self.waits = session.keyring.waits
         if not self.held():
             self._counted = 0
             self._waiting.discard(self)
+
+    def _newest(self) -> int:
+        agreement = self._session.agreement
+        return agreement.secrets.newest(agreement.hello.random) if agreement.hello is not None else 0
 
     def _finish(self) -> None:
         """Both halves have ended."""
