@@ -70,7 +70,7 @@ def streams() -> Iterator[Packet]:
         yield from [*wire.handshake(), wire.send(CLIENT, H2), wire.send(SERVER, h2(4, 0, 0))]
         for stream in range(1, 2_001, 2):
             fields = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "a")]
-            block = encoder.encode([*fields, ("x", f"{stream:08}" * 1_500, True)], huffman=False)  # type: ignore[list-item]
+            block = encoder.encode([*fields, ("x", f"{stream:08}" * 1_500, True)], huffman=False)
             yield wire.send(CLIENT, h2(1, 4, stream, block))
             yield wire.send(CLIENT, h2(0, 0, stream, bytes(15_000)))
 
@@ -235,7 +235,7 @@ def test_large_questions_of_one_pair_of_ports_are_bounded() -> None:
 def test_more_informational_heads_than_are_kept_are_told() -> None:
     sniffer, wire = Sniffer(), Wire()
     encoder = Encoder()
-    hint = encoder.encode([(":status", "103"), ("x", "y" * 10_000, True)], huffman=False)  # type: ignore[list-item]
+    hint = encoder.encode([(":status", "103"), ("x", "y" * 10_000, True)], huffman=False)
     asked = Encoder().encode([(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")])
     sniffer.feed([*wire.handshake(), wire.send(CLIENT, H2 + h2(1, 5, 1, asked)), wire.send(SERVER, h2(4, 0, 0))])
     sniffer.feed([wire.send(SERVER, h2(1, 4, 1, hint)) for _ in range(20)])

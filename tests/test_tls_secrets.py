@@ -110,7 +110,12 @@ def test_a_key_of_another_connection_costs_those_that_wait_nothing(monkeypatch: 
     talk = tell(talk_with(source), STEPS)
     asked: list[bytes] = []
     find = Secrets.find
-    monkeypatch.setattr(Secrets, "find", lambda self, label, random: asked.append(random) or find(self, label, random))
+
+    def finding(self: Secrets, label: str, random: bytes) -> tuple[bytes, str] | None:
+        asked.append(random)
+        return find(self, label, random)
+
+    monkeypatch.setattr(Secrets, "find", finding)
     source.new = [secret._replace(random=bytes(32)) for secret in SCRIPT.secrets]
     ask_again(talk)
     assert waits(talk) and not asked
