@@ -69,7 +69,10 @@ function Facts({ worker, figures }: { worker: Worker; figures: Figures }) {
           {capture.absent.length > 0 && <span class="uneasy captured"> waits for {capture.absent.join(", ")}</span>}
         </Fact>
         <Fact name="Packets">
-          {count(total(ledger, "live_packets"))} received, {count(total(ledger, "store_written"))} stored
+          {finished(figures)
+            ? `${count(total(ledger, "store_packets"))} read`
+            : `${count(total(ledger, "live_packets"))} received`}
+          , {count(total(ledger, "store_written"))} stored
         </Fact>
         <Fact name="Lost">
           {lost.length ? (
