@@ -21,9 +21,7 @@ class Limits:
     line_bytes: int = 16 * KIB  # chunk-size lines and the like
     body_bytes: int = 8 * MIB  # kept of one body; size and hash go on
     bodies_total: int = 256 * MIB  # in all messages that were not given yet; the first 64 KiB of each are free
-    held_open: int = (
-        512 * MIB
-    )  # in all open conversations: heads, the free part of bodies, requests that wait; estimated
+    held_open: int = 512 * MIB  # in all open conversations: heads, free parts of bodies, requests that wait; estimated
     decoded_bytes: int = 64 * MIB  # counted of one decompressed body: a bomb ends here
     fields_bytes: int = 256 * KIB  # of one decoded header block of HTTP/2, as RFC 9113 §6.5.2 counts: a bomb ends here
     table_bytes: int = 128 * KIB  # of one HPACK table; implementations use 4 to 64 KiB
