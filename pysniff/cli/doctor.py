@@ -35,6 +35,8 @@ def doctor(watch: float | None) -> int:
 
     look = terminal(sys.stdout)
     colours = {Verdict.FINE: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
+    if watch and sys.stderr.isatty():
+        click.echo(f"watching for {watch:g} seconds ...", err=True)
     code, findings = checks.examine(watch or 0.0)
     for check, after in zip_longest(findings, findings[1:]):
         mark = look.paint(check.verdict.value, colours[check.verdict])
