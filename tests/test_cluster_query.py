@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 import msgpack
 import pytest
 from aiohttp import web
+from aiohttp.client_exceptions import ClientConnectorError
+from aiohttp.client_reqrep import ConnectionKey
 from certificates import Authority
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +40,7 @@ from pysniff.cluster.client_messages import Told
 from pysniff.cluster.hub import messages
 from pysniff.cluster.hub.duplicates import Shown
 from pysniff.cluster.summary import summary
+from pysniff.cluster.unreached import why_unreached
 from pysniff.entry import Entry
 from pysniff.errors import FileError, FilterError, OptionError, PrivilegeError, PysniffError, ReadError
 
@@ -302,6 +306,16 @@ def test_nobody_there_is_told() -> None:
 
     with pytest.raises(FileError, match=r"no hub is reached: Connection refused \(is `pysniff hub` running there\?\)$"):
         asyncio.run(run())
+
+
+def test_why_a_connection_did_not_come_about_is_in_the_systems_words() -> None:
+    attempt = OSError(111, "Connect call failed ('10.0.0.1', 8897)")
+    assert why_unreached(ClientConnectorError(ConnectionKey("a", 1, False, True, None, None, None), attempt)) == (
+        "Connection refused"
+    )
+    assert why_unreached(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
+    assert why_unreached(ssl.SSLError(1, "wrong version number")).endswith("wrong version number")
+    assert why_unreached(TimeoutError()) == "TimeoutError"
 
 
 @pytest.mark.needs("openssl")

@@ -6,7 +6,6 @@ What a hub says is checked as what anybody says: nothing raises but what stands 
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
@@ -15,9 +14,10 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, TraceConfig, WSMsgType
-from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientConnectorError, WSServerHandshakeError
+from aiohttp.client_exceptions import ClientConnectorCertificateError, WSServerHandshakeError
 
 from pysniff.cluster.client_messages import TOKEN_HINT, Said, refusal, said_in
+from pysniff.cluster.unreached import why_unreached
 from pysniff.errors import FileError, OptionError, ReadError
 from pysniff.limits import KIB, MIB
 
@@ -121,14 +121,9 @@ class HubClient:
         raise refused
 
     def _unreached(self, error: Exception) -> FileError:
-        # aiohttp's own words for it have the host again, and how TLS was to be.
-        cause = error.os_error if isinstance(error, ClientConnectorError) else error
-        reason = str(cause)
-        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ssl.SSLError):
-            reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
         distrusted = isinstance(error, ClientConnectorCertificateError)
         hint = "give its certificate's CA with --tls-ca FILE" if distrusted else "is `pysniff hub` running there?"
-        return FileError(f"{self.url}: no hub is reached: {reason or type(error).__name__}", hint=hint)
+        return FileError(f"{self.url}: no hub is reached: {why_unreached(error)}", hint=hint)
 
 
 class _Got:

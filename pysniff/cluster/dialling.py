@@ -22,6 +22,7 @@ from pysniff.cluster.frames import MESSAGE, Hello
 from pysniff.cluster.handshake import Ending, Refused
 from pysniff.cluster.link import Link
 from pysniff.cluster.pace import CLOSING, Backoff, Pace
+from pysniff.cluster.unreached import why_unreached
 
 _log = logging.getLogger(__name__)
 WORKER_PATH = "/link"  # of a worker that listens
@@ -128,6 +129,4 @@ def _why(error: Exception) -> Refused:
             return Refused("tls", f"TLS: {error.os_error}")
         case aiohttp.InvalidURL():
             return Refused("http", "not a URL that can be dialled")
-        case OSError(strerror=str(text)) if text:
-            return Refused("lost", text)
-    return Refused("lost", str(error) or type(error).__name__)
+    return Refused("lost", why_unreached(error))

@@ -134,8 +134,8 @@ test("a hub without workers says how to begin one, and which names DNS does not 
 });
 
 test("workers that are all away are told with their reasons and what helps", () => {
-  const away = worker({ state: "away", reason: "Connect call failed" });
-  says(given([away]), "all-away", /n1: Connect call failed\./, /Is it running/);
+  const away = worker({ state: "away", reason: "Connection refused" });
+  says(given([away]), "all-away", /n1: Connection refused\./, /Is it running/);
   const stranger = worker({ state: "refused", reason: "the token is wrong" });
   says(given([stranger]), "all-away", /same token/);
 });
