@@ -30,12 +30,15 @@ LOCK, INSTALLED = WEB / "package-lock.json", WEB / "node_modules" / ".package-lo
 NPM_CI = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
 BY_HAND = "cd pysniff/web && npm ci && npm run build"
 COMPILED = [
-    "body", "capture.pcap", "conversation", "core", "deadlines", "dissectors.grpc_call",
+    "body", "capture.pcap", "conversation", "core", "deadlines", "dissectors.dns", "dissectors.dns_match",
+    "dissectors.dns_names", "dissectors.dns_records", "dissectors.dns_sections", "dissectors.grpc_call",
     "dissectors.grpc_framing", "dissectors.grpc_half", "dissectors.grpc_payload", "dissectors.hpack_strings",
     "dissectors.http1", "dissectors.http1_fields", "dissectors.http1_framing", "dissectors.http1_head",
     "dissectors.http2_blocks", "dissectors.http2_framing", "dissectors.http2_half", "dissectors.http2_payload",
-    "dissectors.http2_streams", "entry", "media", "packet", "pairing", "reassembly", "runs", "shapes",
-    "sniffer", "tcp",
+    "dissectors.http2_skim", "dissectors.http2_state", "dissectors.http2_streams", "entry", "media", "names",
+    "packet", "pairing", "reassembly", "runs", "shapes", "sniffer", "state_bytes", "store.assigning", "store.columns",
+    "store.flows", "store.followed", "store.index", "store.naming_datagrams", "store.segment", "store.selection",
+    "store.skimming", "tcp",
 ]  # fmt: skip
 # Types are checked elsewhere, with all that the package needs installed; here that may be missing.
 MYPY = ["--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]

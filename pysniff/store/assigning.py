@@ -43,6 +43,29 @@ class Table(Protocol):
     def undecided(self, flow: Followed) -> None: ...
 
 
+class _Packets:
+    """The packets of a block in some order, as lists: to look at single ones."""
+
+    __slots__ = ("index", "time", "flags", "length", "back", "kind", "seq", "size", "clock")
+
+    def __init__(self, columns: Columns, order: Ints, clock: Ints) -> None:
+        self.index: list[int] = order.tolist()
+        self.time: list[int] = columns.time[order].tolist()
+        self.flags: list[int] = columns.flags[order].tolist()
+        self.length: list[int] = columns.length[order].tolist()
+        self.back: list[bool] = columns.back[order].tolist()
+        self.kind: list[int] = columns.kind[order].tolist()
+        self.seq: list[int] = columns.seq[order].tolist()
+        self.size: list[int] = columns.size[order].tolist()
+        self.clock: list[int] = clock[order].tolist()
+
+    def behind_syn(self, start: int, stop: int) -> int:
+        """The first place of a group behind its last SYN."""
+        while stop > start and not self.flags[stop - 1] & SYN:
+            stop -= 1
+        return stop
+
+
 class Batch:
     """One block of packets, conversation by conversation."""
 
@@ -59,25 +82,27 @@ class Batch:
         starts = np.concatenate(([0], np.flatnonzero(pair[1:] != pair[:-1]) + 1))
         self._order = order
         self._starts = starts
-        self._pairs = pair[starts].tolist()
-        self._lists: list[list[int]] | None = None  # of the packets in that order, for those looked at one by one
+        self._pairs: list[int] = pair[starts].tolist()
+        self._packets: _Packets | None = None  # in that order, for those looked at one by one
 
     def run(self) -> None:
         columns, order, starts = self._columns, self._order, self._starts
         back, length, flags = columns.back[order], columns.length[order], columns.flags[order]
         ways = [(length > 0) & ~back, (length > 0) & back]
-        size = np.add.reduceat(columns.size[order], starts).tolist()
-        begin = np.minimum.reduceat(columns.time[order], starts).tolist()
-        end = np.maximum.reduceat(columns.time[order], starts).tolist()
-        clock = np.maximum.reduceat(self._clock[order], starts).tolist()
-        every = np.bitwise_or.reduceat(flags, starts).tolist()
-        spans = [self._spans(way) for way in ways]
-        sums = [np.add.reduceat(np.where(way, length, 0), starts).tolist() for way in ways]
-        stops = [*starts[1:].tolist(), len(order)]
+        size: list[int] = np.add.reduceat(columns.size[order], starts).tolist()
+        begin: list[int] = np.minimum.reduceat(columns.time[order], starts).tolist()
+        end: list[int] = np.maximum.reduceat(columns.time[order], starts).tolist()
+        clock: list[int] = np.maximum.reduceat(self._clock[order], starts).tolist()
+        every: list[int] = np.bitwise_or.reduceat(flags, starts).tolist()
+        firsts, reaches = zip(*[self._spans(way) for way in ways], strict=True)
+        sums: list[list[int]] = [np.add.reduceat(np.where(way, length, 0), starts).tolist() for way in ways]
+        stops: list[int] = [*starts[1:].tolist(), len(order)]
+        begins: list[int] = starts.tolist()
         rows = np.empty(len(order), np.int64)
-        find, number = self._table.find, self._table.number
-        for group, (pair, start, stop) in enumerate(zip(self._pairs, starts.tolist(), stops, strict=True)):
-            flow, at = find(pair), end[group]
+        table = self._table
+        for group, pair in enumerate(self._pairs):
+            start, stop = begins[group], stops[group]
+            flow, at = table.find(pair), end[group]
             if flow is None or flow.detection is not None or every[group] & SYN or clock[group] >= flow.expires:
                 self._one_by_one(flow, pair, start, stop, rows)
                 continue
@@ -87,22 +112,21 @@ class Batch:
                 if not self._is_cut(flow, payloads, every[group], at):
                     self._one_by_one(flow, pair, start, stop, rows)
                     continue
-                rows[start:stop] = number(flow, begin[group])
+                rows[start:stop] = table.number(flow, begin[group])
                 self._cut_all(flow, payloads, start, stop, size[group], at)
             else:
-                rows[start:stop] = number(flow, begin[group])
+                rows[start:stop] = table.number(flow, begin[group])
                 flow.packets += stop - start
                 flow.bytes += size[group]
             flow.begin = min(flow.begin, begin[group])
             flow.end = max(flow.end, at)
-            for way in (0, 1):
-                if sums[way][group]:
-                    first, reach = spans[way][0][group], spans[way][1][group]
-                    flow.moved(way ^ forward, first, reach, clock[group], sums[way][group])
+            for way in range(2):
+                seen = sums[way][group]
+                if seen:
+                    flow.moved(way ^ forward, firsts[way][group], reaches[way][group], clock[group], seen)
             if every[group] & (FIN | RST):
-                for place in range(start, stop):
-                    if flags[place] & (FIN | RST):
-                        flow.closing(int(back[place]) ^ forward, int(flags[place]), at)
+                for place in (start + np.flatnonzero(flags[start:stop] & (FIN | RST))).tolist():
+                    flow.closing(int(back[place]) ^ forward, int(flags[place]), at)
         self._numbers[order] = rows
 
     def _spans(self, way: Bools) -> tuple[list[int], list[int]]:
@@ -143,43 +167,35 @@ class Batch:
 
     def _one_by_one(self, flow: Followed | None, pair: int, start: int, stop: int, rows: Ints) -> None:
         """Packets of a conversation that begins, or of which not all is kept."""
-        if self._lists is None:
-            columns, order = self._columns, self._order
-            every = (
-                order,
-                columns.time,
-                columns.flags,
-                columns.length,
-                columns.back,
-                columns.kind,
-                columns.seq,
-                columns.size,
-                self._clock,
-            )
-            self._lists = [order.tolist(), *[column[order].tolist() for column in every[1:]]]
+        packets = self._packets
+        if packets is None:
+            packets = self._packets = _Packets(self._columns, self._order, self._clock)
         table = self._table
-        group = [values[start:stop] for values in self._lists]
-        # From behind the last SYN on, what is recognised needs no looks at single packets; `clock` only rises.
-        alike = start + max((place for place, flags in enumerate(group[2], 1) if flags & SYN), default=0)
-        latest = group[-1][-1]
-        packets = zip(*group, strict=True)
-        number = -1
-        for place, (index, at, flags, length, back, kind, seq, size, clock) in enumerate(packets, start):
-            payload = length or kind != TCP
+        # From behind the last SYN on, what is recognised needs no looks at single packets; the clock only rises.
+        alike, latest = packets.behind_syn(start, stop), packets.clock[stop - 1]
+        number, since = -1, start
+        for place in range(start, stop):
+            index, at, clock = packets.index[place], packets.time[place], packets.clock[place]
+            flags, length, seq = packets.flags[place], packets.length[place], packets.seq[place]
+            is_tcp = packets.kind[place] == TCP
+            back = packets.back[place]
+            payload = length > 0 or not is_tcp
             if flow is None or (
                 (flags & SYN and flow.begun and self._is_new(flow, back, seq, flags))
                 or (payload and clock >= flow.expires)
             ):
-                flow, number = table.follow(pair, kind, self._columns.key(index), back, at), -1
+                if number >= 0:
+                    rows[since:place] = number
+                flow = table.follow(pair, packets.kind[place], self._columns.key(index), back, at)
+                number = -1
             if number < 0:
-                number = table.number(flow, at)
-            rows[place] = number
-            end = int(back != flow.forward)
+                number, since = table.number(flow, at), place
+            end = 1 if back != flow.forward else 0
             if flags & SYN:
                 seq = (seq + 1) & MASK
                 if not flow.begun:
                     flow.bases[end] = flow.ahead[end] = seq
-                    flow.syns[end] = (bool(flags & ACK), at, clock)
+                    flow.syns[end] = (flags & ACK > 0, at, clock)
                 elif flow.bases[end] < 0:
                     flow.bases[end] = flow.ahead[end] = seq
             if payload:
@@ -192,10 +208,10 @@ class Batch:
             if not flow.kept and self._cut(flow, end, length, flags, at):
                 self._keep[index] = False
                 table.cut_packets += 1
-                table.cut_bytes += size
+                table.cut_bytes += packets.size[place]
             else:
                 flow.packets += 1
-                flow.bytes += size
+                flow.bytes += packets.size[place]
             if at > flow.end:
                 flow.end = at
             elif at < flow.begin:
@@ -204,34 +220,41 @@ class Batch:
                 flow.moved(end, seq, length, clock, length)
             if flags & (FIN | RST):
                 flow.closing(end, flags, at)
-            if flow.kept and flow.detection is None and place >= alike and kind == TCP and latest < flow.expires:
-                rows[place + 1 : stop] = number
-                self._keep_all(flow, [values[place + 1 - start :] for values in group])
-                return
+            if flow.kept and flow.detection is None and place >= alike and is_tcp and latest < flow.expires:
+                self._keep_all(flow, packets, place + 1, stop)
+                break
+        rows[since:stop] = number
 
-    def _keep_all(self, flow: Followed, group: list[list[int]]) -> None:
+    def _keep_all(self, flow: Followed, packets: _Packets, start: int, stop: int) -> None:
         """The rest of a group: TCP segments without SYN of a conversation that is recognised, as run() takes them."""
-        _, times, every, lengths, backs, _, seqs, sizes, clock = group
-        if not times:
+        if start == stop:
             return
-        flow.packets += len(times)
-        flow.bytes += sum(sizes)
-        flow.begin, flow.end = min(flow.begin, *times), max(flow.end, *times)
+        forward = 1 if flow.forward else 0
         begin, reach, seen = [-1, -1], [0, 0], [0, 0]
-        for length, back, seq in zip(lengths, backs, seqs, strict=True):
+        flow.packets += stop - start
+        for place in range(start, stop):
+            flow.bytes += packets.size[place]
+            at = packets.time[place]
+            if at > flow.end:
+                flow.end = at
+            elif at < flow.begin:
+                flow.begin = at
+            length = packets.length[place]
             if length:
-                way = int(back)
+                way = 1 if packets.back[place] else 0
+                seq = packets.seq[place]
                 if begin[way] < 0:
                     begin[way] = seq
-                reach[way] = max(reach[way], ((seq + length - begin[way] + SIGN) & MASK) - SIGN)
+                step = ((seq + length - begin[way] + SIGN) & MASK) - SIGN
+                if step > reach[way]:
+                    reach[way] = step
                 seen[way] += length
-        forward = 1 if flow.forward else 0
-        for way in (0, 1):
+        for way in range(2):
             if seen[way]:
-                flow.moved(way ^ forward, begin[way], reach[way], clock[-1], seen[way])
-        for flags, back in zip(every, backs, strict=True):
-            if flags & (FIN | RST):
-                flow.closing(int(back) ^ forward, flags, flow.end)
+                flow.moved(way ^ forward, begin[way], reach[way], packets.clock[stop - 1], seen[way])
+        for place in range(start, stop):
+            if packets.flags[place] & (FIN | RST):
+                flow.closing((1 if packets.back[place] else 0) ^ forward, packets.flags[place], flow.end)
 
     def _is_new(self, flow: Followed, back: bool, seq: int, flags: int) -> bool:
         """Whether a SYN begins another connection between the same ends (Connections._syn)."""

@@ -37,7 +37,7 @@ from pysniff.store.segment import SegmentText
 SEGMENTS = 25
 SMALLEST_SEGMENT, LARGEST_SEGMENT = 32 * KIB, 64 * MIB
 # Packets reach the disk when there are so many bytes, or after a time.
-FLUSH_BYTES = MIB
+FLUSH_BYTES = 4 * MIB
 _VECTOR = 512  # pieces written by one call; Linux takes 1,024
 _HAS_VECTORS = hasattr(os, "pwritev")
 

@@ -54,17 +54,19 @@ class SegmentText:
         head["total"], head["interface"], head["size"] = total, number, size
         head["high"], head["low"] = ticks >> 32, ticks & 0xFFFFFFFF
         head["wire"] = np.minimum(columns.wire[kept], 0xFFFFFFFF)
-        text, step = rows.tobytes(), _BETWEEN.itemsize
+        text: bytes = rows.tobytes()
+        step: int = _BETWEEN.itemsize
         begins = np.arange(count, dtype=np.int64) * step
         begins[1:] += 3 - padding[:-1]
         begins[0] = _KIND
-        pieces = [b""] * (2 * count + 1)
-        pieces[0:-1:2] = [
-            text[begin:end] for begin, end in zip(begins.tolist(), range(step, step * count + 1, step), strict=True)
-        ]
+        heads: list[int] = begins.tolist()
         start = columns.start[kept]
+        starts: list[int] = start.tolist()
+        stops: list[int] = (start + size).tolist()
         data = columns.block.data
-        pieces[1::2] = [data[begin:end] for begin, end in zip(start.tolist(), (start + size).tolist(), strict=True)]
+        pieces = [b""] * (2 * count + 1)
+        pieces[0:-1:2] = [text[heads[place] : step * (place + 1)] for place in range(count)]
+        pieces[1::2] = [data[starts[place] : stops[place]] for place in range(count)]
         last = step * count
         pieces[-1] = text[last + 3 - int(padding[-1]) : last + _KIND]
         offsets = np.zeros(count, np.int64)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from pysniff.store.directory import PAGE, SegmentFiles, pages, size_of
+from pysniff.store.directory import PAGE, SegmentFiles, pages
 
 _HEAD = struct.Struct("<8sII")  # mark, checksum of what follows, size of the rest when it is uncompressed
 _SUMMED = 12
@@ -65,4 +65,16 @@ def put(files: SegmentFiles, path: Path, room: int, encode: Callable[[int], byte
 
 def disk_use(directory: Path, suffix: str) -> int:
     """Bytes of the files with this suffix in whole pages, of those that are being written too."""
-    return sum(pages(size_of(path)) for path in directory.glob(f"*{suffix}*"))
+    try:
+        with os.scandir(directory) as every:
+            return sum(pages(_size_of(entry)) for entry in every if suffix in entry.name)
+    except OSError:
+        return 0
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    """0 for one that was dropped, or put into its place, since."""
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0

@@ -147,8 +147,9 @@ def _packets(chapter: Chapter, rows: Bools) -> _Packets | None:
                 values = (from_b, columns.seq, columns.ack(), columns.flags, columns.length)
                 found.append((row, *(each.astype(np.int64) for each in values)))
                 data = columns.block.data
-                spans = zip(columns.body.tolist(), (columns.body + columns.length).tolist(), strict=True)
-                payloads += [data[begin:end] for begin, end in spans]
+                begins: list[int] = columns.body.tolist()
+                ends: list[int] = (columns.body + columns.length).tolist()
+                payloads += [data[begins[place] : ends[place]] for place in range(len(begins))]
     except FileNotFoundError:
         return None  # dropped meanwhile
     if len(payloads) != len(numbers) or not payloads:
