@@ -18,7 +18,10 @@ ROOT = Path(__file__).parent.parent
 ENTRIES = Path(__file__).parent / "entries_of.py"
 SLOWER = "pysniff is installed as pure Python"
 # What exercises compiled modules from outside, by subclasses and by what they give.
-SUITE = ("contract", "conversations", "dissector_page", "entry", "grpc", "http1", "http2_state", "ledger", "reassembly")
+SUITE = (
+    "contract", "conversations", "dissector_page", "dns", "entry", "grpc", "http1", "http2_skim", "http2_state",
+    "ledger", "reassembly", "store_capture",
+)  # fmt: skip
 PYTEST = """
 import sys, pytest
 from pysniff import packet

@@ -10,6 +10,7 @@ from random import Random
 from threading import Event
 
 import frames
+import numpy as np
 import pytest
 from packets import ethernet, ethernet_udp, ip, ng_interface, ng_packet, ng_section, tcp
 from store_traffic import NOON, http, redis, said, some, traffic
@@ -19,12 +20,15 @@ from transcripts import dns
 from wire import MILLISECOND, Wire
 
 from pysniff.ledger import Ledger
-from pysniff.limits import SECOND
+from pysniff.limits import MIB, SECOND
 from pysniff.message import CLIENT
 from pysniff.packet import Block, Packet
 from pysniff.store import Store
+from pysniff.store.directory import segments
+from pysniff.store.rebuild import stored as stored_index
 from pysniff.store.recorder import Recorder
 from pysniff.store.recording import Recording
+from pysniff.store.selection import pieces
 
 
 def kept(directory: Path) -> list[Packet]:
@@ -309,3 +313,22 @@ def test_what_is_captured_live_is_soon_to_be_asked_for(tmp_path: Path) -> None:
             pass
         while sum(len(block) for block in stored(tmp_path / "store")) < len(packets):
             pass
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 20, 150])
+def test_some_packets_of_a_segment_are_read_as_they_are_among_all(tmp_path: Path, step: int) -> None:
+    # Near ones with what lies between them, far ones each for itself: 1, 2 and 3 are of the former.
+    packets = [
+        Packet(Random(number).randbytes(60 + number % 1400), number, 60 + number % 1400, 1) for number in range(600)
+    ]
+    recorded(tmp_path, packets, segment_size=4 * MIB)
+    (files,) = segments(tmp_path)
+    index = stored_index(files)
+    numbers = np.arange(0, len(packets), step)
+    found = [
+        packet
+        for piece in pieces(files, index, numbers)
+        for block, _ in piece.blocks(index)
+        for packet in block.packets()
+    ]
+    assert [packet.data for packet in found] == [packet.data for packet in packets[::step]]

@@ -72,7 +72,10 @@ class GoingOn:
         for reader in self._readers:
             mine = np.isin(rows["name"], reader.array())
             wanted &= ~mine
-            self._feed(reader, chapter, mine)
+            if mine.any() or chapter.has_shared():
+                self._feed(reader, chapter, mine)
+            else:
+                reader.passage.advance(chapter.index.latest)
         plain = wanted & self._skimming.plain(chapter)
         strange = self._skimming.read(chapter, plain) if plain.any() else plain
         if strange.any():

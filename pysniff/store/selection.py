@@ -118,7 +118,13 @@ class _Range(NamedTuple):
 
 
 def _piece(fd: int, ranges: Sequence[_Range], numbers: Ints, offsets: Ints, ends: Ints) -> Piece:
-    """One piece of several ranges, so that what a piece costs is not paid for every packet of a quiet conversation."""
+    """One piece of several ranges, so that what a piece costs is not paid for every packet of a quiet conversation.
+
+    Where at least half of what lies between them is wanted, it is read over: joining ranges would copy that much again.
+    """
+    begin, end = ranges[0].low, ranges[-1].high
+    if end - begin <= 2 * sum(one.high - one.low for one in ranges):
+        ranges = [_Range(ranges[0].first, ranges[-1].stop, begin, end)]
     parts: list[bytes] = []
     chosen: list[Ints] = []
     places: list[Ints] = []
