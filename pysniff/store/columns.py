@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ from pysniff.packet import Block, Datagram, Rejected, Segment
 from pysniff.shapes import shape_of
 from pysniff.tunnels import TUNNELS
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
+# Said to be types, for wheels are compiled where numpy is not installed.
+Ints: TypeAlias = NDArray[np.int64]
+Words: TypeAlias = NDArray[np.uint64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 # What a packet is to a query: nothing it could ask for; in every answer, since nobody can say here to which
 # conversation it belongs (a fragment, several messages in one packet); or of one conversation.
