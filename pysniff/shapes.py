@@ -13,19 +13,22 @@ from typing import NamedTuple
 from pysniff.packet import Block, Datagram
 from pysniff.tunnels import TUNNELS
 
-# Behind the link header. IPv4: version and IHL, total length, one word of fragment field, TTL and protocol, then
+# Behind the link header. IPv4: total length, one word of fragment field, TTL and protocol, then
 # the key (addresses and ports: 12 bytes in a row), TCP sequence (UDP: length and checksum) and
 # acknowledgement number, data offset, flags.
-_IPV4 = "BxH2xI2x12sIIBB"
+_IPV4 = "2xH2xI2x12sIIBB"
 # IPv6: payload length, next header, the key (36 bytes in a row), and the same TCP fields.
 _IPV6 = "4xHBx36sIIBB"
 
 
 class Shape(NamedTuple):
-    """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6."""
+    """`ip`: where the IP header begins; `type4`, `types6`: what the link header says of IPv4 and IPv6.
 
-    unpack4: Callable[..., tuple[int | bytes, int, int, int, bytes, int, int, int, int]]
-    unpack6: Callable[..., tuple[int, int, bytes, int, int, int, int]]
+    The first byte of the IP header tells which unpacking fits: 0x45, or 0x6 and any four bits.
+    """
+
+    unpack4: Callable[..., tuple[int | bytes, int, int, bytes, int, int, int, int]]
+    unpack6: Callable[..., tuple[int | bytes, int, int, bytes, int, int, int, int]]
     ip: int
     type4: int | bytes | None
     types6: frozenset[int | bytes]
@@ -34,7 +37,7 @@ class Shape(NamedTuple):
 def _shape(link: str, ip: int, type4: int | bytes | None, *types6: int | bytes) -> Shape:
     return Shape(
         Struct(f"!{link}{_IPV4}").unpack_from,
-        Struct(f"!{ip}x{_IPV6}").unpack_from,
+        Struct(f"!{link}{_IPV6}").unpack_from,
         ip,
         type4,
         frozenset(types6),
@@ -66,14 +69,17 @@ def plain_datagram(block: Block, start: int, end: int) -> Datagram | None:
     """The UDP datagram of one packet, where it has a common shape and cannot be a tunnel."""
     data = block.data
     unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
-    kind, version, size, word, key, lengths, _, _, _ = unpack4(data, start)
-    if version == 0x45 and word & 0x3FFF00FF == 17 and kind == type4:
-        body, size = start + ip + 28, size - 20
-    elif version & 0xF0 == 0x60 and kind in types6:
-        size, protocol, key, lengths, _, _, _ = unpack6(data, start)
-        body = start + ip + 48
-        if protocol != 17:
+    first = data[start + ip]
+    if first == 0x45:
+        kind, size, word, key, lengths, _, _, _ = unpack4(data, start)
+        if word & 0x3FFF00FF != 17 or kind != type4:
             return None
+        body, size = start + ip + 28, size - 20
+    elif first & 0xF0 == 0x60:
+        kind, size, protocol, key, lengths, _, _, _ = unpack6(data, start)
+        if protocol != 17 or kind not in types6:
+            return None
+        body = start + ip + 48
     else:
         return None
     length = lengths >> 16

@@ -256,17 +256,17 @@ class Sniffer:
             if ts >= due:
                 due = self._advance(ts)
                 enough = holding.due - holding.came()
-            kind, version, size, word, key, seq, ack, offset, flags = unpack4(data, start)
-            # No fragment, and TCP behind.
-            if version == 0x45 and word & 0x3FFF00FF == 6 and kind == type4:
-                stop = start + ip + size
-                body = start + payload4[offset]
-            elif version & 0xF0 == 0x60 and kind in types6:
-                size, protocol, key, seq, ack, offset, flags = unpack6(data, start)
-                stop = start + ip + 40 + size
-                body = start + payload6[offset] if protocol == 6 else stop + 1
-            else:
-                stop, body = start, end
+            stop, body, first = start, end + 1, data[start + ip]  # of no common shape, until it has one
+            if first == 0x45:
+                kind, size, word, key, seq, ack, offset, flags = unpack4(data, start)
+                if word & 0x3FFF00FF == 6 and kind == type4:  # no fragment, and TCP behind
+                    stop = start + ip + size
+                    body = start + payload4[offset]
+            elif first & 0xF0 == 0x60:
+                kind, size, protocol, key, seq, ack, offset, flags = unpack6(data, start)
+                if protocol == 6 and kind in types6:
+                    stop = start + ip + 40 + size
+                    body = start + payload6[offset]
             length = stop - body
             if length < 0 or stop > end:
                 if end < 0:
@@ -337,11 +337,11 @@ class Sniffer:
         """A run of segments alike (runs.py): counted at once where nobody wants them, else taken apart."""
         assert block.time_at is not None
         data, packets, shape = block.data, -end, shape_of(block.linktype)
-        kind, version, total, word, key, _, _, offset, flags = shape.unpack4(data, start)
+        kind, total, word, key, _, _, offset, flags = shape.unpack4(data, start)
         half = self._tcp.halves.get(key)
         last = block.time_at(data, start + (packets - 1) * (size + block.header))
         length = total - 20 - (offset >> 4) * 4
-        plain = version == 0x45 and word & 0x3FFF00FF == 6 and kind == shape.type4 and not flags & 7
+        plain = data[start + shape.ip] == 0x45 and word & 0x3FFF00FF == 6 and kind == shape.type4 and not flags & 7
         fits = length > 0 and offset >> 4 >= 5 and shape.ip + total <= size
         if (
             plain

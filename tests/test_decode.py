@@ -262,3 +262,13 @@ def test_the_ledger_counts_every_message_in_a_packet() -> None:
     assert (ledger.packets, ledger.inner_packets) == (2, 2)
     assert (ledger.tcp_packets, ledger.udp_packets, ledger.total("malformed")) == (2, 1, 1)
     assert ledger.imbalances() == []
+
+
+@pytest.mark.parametrize("size", [0, 3, 20])
+def test_a_packet_too_short_for_any_shape_is_no_segment(size: int) -> None:
+    sniffer = Sniffer()
+    sniffer.feed([Packet(FRAME4[:size], 0, len(FRAME4), 1)])
+    sniffer.close()
+    ledger = sniffer.ledger
+    assert (ledger.tcp_packets, ledger.total("malformed")) == (0, 1)
+    assert ledger.imbalances() == []

@@ -147,12 +147,14 @@ class Belonging:
         """The conversation of a packet and its flags, if it is one of TCP or UDP."""
         _, start, end, wire = record
         unpack4, unpack6, ip, type4, types6 = shape_of(block.linktype)
-        kind, version, _, word, key, _, _, _, flags = unpack4(block.data, start)
-        if version == 0x45 and word & 0x3FFF00FF == TCP and kind == type4 and end - start >= ip + 40:
-            return _name(TCP, key), flags
-        if version & 0xF0 == 0x60 and kind in types6 and end - start >= ip + 60:
-            _, protocol, key, _, _, _, flags = unpack6(block.data, start)
-            if protocol == TCP:
+        first = block.data[start + ip]
+        if first == 0x45 and end - start >= ip + 40:
+            kind, _, word, key, _, _, _, flags = unpack4(block.data, start)
+            if word & 0x3FFF00FF == TCP and kind == type4:
+                return _name(TCP, key), flags
+        elif first & 0xF0 == 0x60 and end - start >= ip + 60:
+            kind, _, protocol, key, _, _, _, flags = unpack6(block.data, start)
+            if protocol == TCP and kind in types6:
                 return _name(TCP, key), flags
         datagram = plain_datagram(block, start, end)
         if datagram is not None:
