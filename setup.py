@@ -35,10 +35,10 @@ COMPILED = [
     "dissectors.grpc_framing", "dissectors.grpc_half", "dissectors.grpc_payload", "dissectors.hpack_strings",
     "dissectors.http1", "dissectors.http1_fields", "dissectors.http1_framing", "dissectors.http1_head",
     "dissectors.http2_blocks", "dissectors.http2_framing", "dissectors.http2_half", "dissectors.http2_payload",
-    "dissectors.http2_skim", "dissectors.http2_state", "dissectors.http2_streams", "entry", "media", "names",
-    "packet", "pairing", "reassembly", "runs", "shapes", "sniffer", "state_bytes", "store.assigning", "store.columns",
-    "store.flows", "store.followed", "store.index", "store.naming_datagrams", "store.segment", "store.selection",
-    "store.skimming", "tcp",
+    "dissectors.http2_skim", "dissectors.http2_state", "dissectors.http2_streams", "dissectors.http_records", "entry",
+    "media", "names", "packet", "pairing", "reassembly", "refiner", "runs", "shapes", "sniffer", "state_bytes",
+    "store.assigning", "store.columns", "store.flows", "store.followed", "store.index", "store.naming_datagrams",
+    "store.segment", "store.selection", "store.skimming", "tcp",
 ]  # fmt: skip
 # Types are checked elsewhere, with all that the package needs installed; here that may be missing.
 MYPY = ["--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pysniff.deadlines import Deadlines
@@ -13,7 +13,8 @@ from pysniff.ledger import Ledger
 from pysniff.limits import Limits
 from pysniff.message import Message
 from pysniff.names import NOTHING, Learnt, Names
-from pysniff.refinement import Refinement, Refiner
+from pysniff.refinement import Refinement
+from pysniff.refiner import Refiner
 from pysniff.resumption import Absent, Resumption
 from pysniff.secrets import Secrets
 
@@ -53,7 +54,7 @@ class Core:
     def __init__(
         self,
         limits: Limits,
-        dissectors: Mapping[str, tuple[type[Dissector], ...]],
+        dissectors: Mapping[str, Collection[type[Dissector]]],
         refinements: Sequence[Refinement],
         decode_as: Mapping[tuple[str, int], str],
         node: str,

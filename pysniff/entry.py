@@ -140,7 +140,7 @@ def _second(seconds: int) -> str:
 def rfc3339(time_ns: int) -> str:
     """UTC with nanoseconds."""
     seconds, fraction = divmod(time_ns, SECOND)
-    return f"{_second(seconds)}.{fraction:09d}Z"
+    return f"{_second(seconds)}.{str(SECOND + fraction)[1:]}Z"  # nine digits: formats cost twice as much
 
 
 def _completeness(faults: tuple[Fault, ...]) -> str:
@@ -150,7 +150,8 @@ def _completeness(faults: tuple[Fault, ...]) -> str:
 
 def place(message: Message) -> str:
     """The last part of an entry's id: the offset of its first byte, with s in the server's half."""
-    return f"s{message.position:08x}" if message.side else f"{message.position:08x}"
+    digits = hex(message.position)[2:].zfill(8)
+    return f"s{digits}" if message.side else digits
 
 
 @mypyc_attr(allow_interpreted_subclasses=True, serializable=True)

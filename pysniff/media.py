@@ -31,6 +31,7 @@ _TEXT = re.compile(
 )
 _OPAQUE = re.compile(r"(?:image|audio|video|font)/.*|application/(?:grpc.*|zip|gzip|pdf|wasm|x-protobuf|protobuf)")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_BOM = codecs.BOM_UTF8[:1]  # the least that one begins with
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -63,9 +64,10 @@ def text(content: bytes, kind: Media, *, cut: bool = False) -> str | None:
     and is neither is read as Latin-1, which never fails. What does not call itself text is text
     when it is UTF-8 without control characters.
     """
-    for bom, charset in _BOMS:
-        if content.startswith(bom) and not kind.opaque:
-            return _decoded(content[len(bom) :], charset, cut)
+    if content[:1] >= _BOM and not kind.opaque:
+        for bom, charset in _BOMS:
+            if content.startswith(bom):
+                return _decoded(content[len(bom) :], charset, cut)
     if kind.charset and kind.charset != "utf-8" and not kind.opaque:
         decoded = _decoded(content, kind.charset, cut)
         if decoded is not None:

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from pysniff.ledger import Ledger
 from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message
 from pysniff.protobuf.schema import NOTHING, Schemas
@@ -38,31 +37,3 @@ class Refinement(ABC):
 
         They still are messages of the protocol that is refined, and say of it what they said before.
         """
-
-
-class Refiner:
-    """The refinements of one protocol, asked in order."""
-
-    __slots__ = ("_refinements", "_ledger")
-
-    def __init__(self, refinements: Sequence[Refinement], ledger: Ledger) -> None:
-        self._refinements = refinements
-        self._ledger = ledger
-
-    def refined(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None]:
-        """The two as the first refinement sees them that knows them."""
-        message = request or response
-        assert message is not None
-        for refinement in self._refinements:
-            marked = message.mentions(refinement.mark)
-            # Of a request that came only in part the answer may tell more.
-            if not marked and not (message.faults and response is not None and response.mentions(refinement.mark)):
-                continue
-            try:
-                refined = refinement.refine(request, response)
-            except Exception:  # a refinement's bug costs what it would have said, no more
-                self._ledger.dissector_errors += 1
-                continue
-            if refined is not None:
-                return refined
-        return request, response

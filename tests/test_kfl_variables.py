@@ -18,6 +18,7 @@ import pysniff
 from pysniff.dissectors.dns import DnsOverTcp
 from pysniff.dissectors.hpack import Decoder
 from pysniff.dissectors.http import Fields
+from pysniff.dissectors.http1_fields import lenient_fields, lenient_target, plain_fields
 from pysniff.dissectors.http1_messages import Http1Request
 from pysniff.dissectors.http2_head import Head
 from pysniff.dissectors.http_variables import joined
@@ -332,7 +333,23 @@ LINES = st.builds(
 )
 def test_a_request_line_is_read_the_same_the_short_way_and_the_long_way(line: str, fields: str, coding: str) -> None:
     request = Http1Request(0, 0, 0, 1, (line + fields).encode(coding, "replace"))
-    assert request.target == request._find_target()
+    assert request.target == lenient_target(request.head)
+
+
+# Field lines, too, with what is odd about some: ends, spaces, controls, characters beyond ASCII.
+FIELD_LINES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r\n ", "\r"]),
+    st.sampled_from(["Host", "X-A", "a:b", "", "a b", "\xe9"]),
+    st.sampled_from([": ", ":", ":  ", " : ", "", ":\t"]),
+    st.sampled_from(["v", "", "a b", "v ", "ö", "a:  b", "\x7f", "a\rb"]),
+)
+
+
+@given(st.lists(FIELD_LINES, max_size=4), st.sampled_from(["utf-8", "latin-1"]))
+def test_field_lines_are_read_the_same_the_short_way_and_the_long_way(lines: list[str], coding: str) -> None:
+    head = ("GET / HTTP/1.1" + "".join(lines)).encode(coding, "replace")
+    assert plain_fields(head) in (None, lenient_fields(head))
 
 
 # 0x88 to 0x8e are statuses in the static table (RFC 7541 Appendix A), 0x82 is :method GET; then a: b, as a literal.

@@ -36,7 +36,7 @@ def line(record: object) -> bytes:
         text = fast_dumps(record, None, OPT_APPEND_NEWLINE)
     except TypeError:  # orjson refuses lone surrogates and integers beyond 64 bits
         return _lenient(record)
-    if text.isascii() and b"\x7f" not in text:
+    if text.isascii() and text.find(b"\x7f") < 0:  # `in` tries whether it is a number first
         return text
     return _escaped(text.decode())
 

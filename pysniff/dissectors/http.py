@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from pysniff.body import Body
+from pysniff.dissectors.http_records import Fields as Fields
+from pysniff.dissectors.http_records import (
+    common_record,
+    cookies_asked,
+    cookies_set,
+    index_of,
+    listed,
+    query_of,
+    request_record,
+    response_record,
+    split_target,
+)
 from pysniff.message import Fault, Message, Role, printable
 
-Fields = tuple[tuple[str, str], ...]
 Content = bytes | list[bytes] | Body  # a body as it was collected
-_PARAMETERS = 1_000  # of a query
 
 
 class HttpMessage(Message):
@@ -21,7 +29,7 @@ class HttpMessage(Message):
 
     protocol = "http"
     _fields: Fields | None
-    _index: dict[str, str]  # unset until somebody asks for a field by name
+    _index: dict[str, str] | None  # unset or None until somebody asks for a field by name
     _trailers: Fields
     _body: Content
 
@@ -62,25 +70,20 @@ class HttpMessage(Message):
     @property
     def every_fault(self) -> tuple[Fault, ...]:
         # Reading the fields notes what is odd about them; of a body only its coding can be broken.
-        if self._body and "content-encoding" in self.index:
+        if self.headers and self._body and "content-encoding" in self.index:
             return self.faults + self.body.faults
-        return self.faults if self.headers is not None else ()
+        return self.faults
 
     @property
     def index(self) -> dict[str, str]:
         """Values by name in lower case; several of one name are joined with ", " (RFC 9110 §5.3)."""
         try:
-            return self._index
+            index = self._index
         except AttributeError:
-            fields = self.headers
-            index = {name.lower(): value for name, value in fields}
-            if len(index) < len(fields):
-                index.clear()
-                for name, value in fields:
-                    name = name.lower()
-                    index[name] = f"{index[name]}, {value}" if name in index else value
-            self._index = index
-            return index
+            index = None
+        if index is None:
+            index = self._index = index_of(self.headers)
+        return index
 
     def header(self, name: str) -> str:
         """The values of one field, joined with ", "; "" where it is missing."""
@@ -95,21 +98,13 @@ class HttpMessage(Message):
         raise NotImplementedError
 
     def _common(self, body_limit: int) -> dict[str, Any]:
-        return {
-            "headers": [*map(list, self.headers)],
-            "trailers": [*map(list, self._trailers)] if self._trailers else [],
-            "cookies": [*map(list, self.cookies)],
-            "headers_size": self.headers_size,
-            "body": self.body.to_dict(body_limit) if self._body else dict(_NO_BODY),
-        }
+        body = self.body.to_dict(body_limit) if self._body else None
+        return common_record(self.headers, self._trailers, self.cookies, self.headers_size, body)
 
     @property
     def cookies(self) -> Fields:
         """Name and value of each cookie."""
         raise NotImplementedError
-
-
-_NO_BODY = Body(b"", 0).to_dict(0)
 
 
 class HttpRequest(HttpMessage):
@@ -134,22 +129,22 @@ class HttpRequest(HttpMessage):
     @property
     def path(self) -> str:
         """Of the target, without query; "" for CONNECT."""
-        return _split(self.url)[1]
+        return split_target(self.url)[1]
 
     @property
     def query(self) -> Fields:
         """The parameters of the query, percent-decoded."""
-        return _query(self.url)
+        return query_of(self.url)
 
     @property
     def host(self) -> str:
         """The Host field, else the authority of the target."""
-        return self.header("host") or _split(self.url)[0]
+        return self.header("host") or split_target(self.url)[0]
 
     @property
     def cookies(self) -> Fields:
         cookie = self.index.get("cookie")
-        return tuple(_cookies(cookie)) if cookie else ()
+        return cookies_asked(cookie) if cookie else ()
 
     @property
     def summary(self) -> str:
@@ -162,16 +157,7 @@ class HttpRequest(HttpMessage):
         return printable(f"{method} {url}")
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
-        method, url = self.target
-        host, path = ("", url.partition("?")[0]) if url[:1] == "/" else _split(url)
-        return {
-            "method": method,
-            "url": url,
-            "path": path,
-            "query": [*map(list, _query(url))] if "?" in url else [],
-            "host": self.index.get("host") or host,
-            **self._common(body_limit),
-        }
+        return request_record(self.target, self.index.get("host", ""), self._common(body_limit))
 
 
 class HttpResponse(HttpMessage):
@@ -201,51 +187,19 @@ class HttpResponse(HttpMessage):
     @property
     def cookies(self) -> Fields:
         """Of Set-Cookie, without attributes."""
-        if "set-cookie" not in self.index:
-            return ()
-        pairs = (value.partition(";")[0].partition("=") for name, value in self.headers if name.lower() == "set-cookie")
-        return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+        return cookies_set(self.headers) if "set-cookie" in self.index else ()
 
     @property
     def summary(self) -> str:
         return printable(f"{self.status} {self.reason}".rstrip())
 
     def to_dict(self, body_limit: int) -> dict[str, Any]:
-        record = {"status": self.status, "reason": self.reason, **self._common(body_limit)}
+        record = response_record(self.status, self.reason, self._common(body_limit))
         if self.interim:
             record["interim"] = [
-                {"status": one.status, "reason": one.reason, "headers": [list(field) for field in one.headers]}
-                for one in self.interim
+                {"status": one.status, "reason": one.reason, "headers": listed(one.headers)} for one in self.interim
             ]
         return record
-
-
-def _split(target: str) -> tuple[str, str]:
-    """Authority and path of a request target (RFC 9112 §3.2)."""
-    if target[:1] == "/" or target == "*":
-        return "", target.partition("?")[0]
-    _, colon, rest = target.partition("://")
-    if not colon:
-        return target, ""
-    authority, slash, path = rest.partition("?")[0].partition("/")
-    return authority, slash + path
-
-
-def _query(target: str) -> Fields:
-    query = target.partition("?")[2].partition("#")[0]
-    if not query:
-        return ()
-    if "%" not in query and "+" not in query and query.count("&") < _PARAMETERS:
-        parted = [pair.partition("=") for pair in query.split("&") if pair]
-        return tuple([(name, value) for name, _, value in parted])
-    return tuple(parse_qsl("&".join(query.split("&", _PARAMETERS)[:_PARAMETERS]), keep_blank_values=True))
-
-
-def _cookies(field: str) -> Iterable[tuple[str, str]]:
-    for cookie in field.split(";"):
-        name, _, content = cookie.partition("=")
-        if name.strip():
-            yield name.strip(), content.strip()
 
 
 def content_fields(fields: Fields) -> tuple[str, str]:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from pysniff.dissectors.http import Content, Fields, HttpMessage, HttpRequest, HttpResponse
-from pysniff.dissectors.http1_fields import lenient_fields, oddities, plain_fields, plain_target, text
+from pysniff.dissectors.http1_fields import (
+    StatusLine,
+    lenient_fields,
+    lenient_target,
+    oddities,
+    plain_fields,
+    plain_target,
+    request_version,
+    status_line,
+)
 from pysniff.message import Fault, Side
 
 
@@ -17,12 +26,14 @@ class _Head(HttpMessage):
     @property
     def headers_size(self) -> int:
         head = self.head
-        return len(head) + (4 if b"\r\n" in head or b"\n" not in head else 2)
+        return len(head) + (4 if head.find(b"\r\n") >= 0 or head.find(b"\n") < 0 else 2)
 
+    # find() is twice as fast as `in`, which tries whether the word is a number first.
     def mentions(self, word: bytes) -> bool:
-        return self.head.find(word) >= 0  # twice as fast as `in`, which tries whether `word` is a number first
+        return self.head.find(word) >= 0
 
     def _read_fields(self) -> Fields:
+        self._index = None
         head = self.head
         fields = plain_fields(head)
         if fields is None:
@@ -31,12 +42,6 @@ class _Head(HttpMessage):
             if odd:
                 self.faults += (Fault("malformed", odd),)
         return fields
-
-    @property
-    def start_line(self) -> str:
-        head = self.head.lstrip(b"\r\n")
-        end = head.find(b"\n")
-        return text((head if end < 0 else head[:end]).rstrip(b"\r"))
 
 
 class Http1Request(_Head, HttpRequest):
@@ -63,24 +68,19 @@ class Http1Request(_Head, HttpRequest):
     def target(self) -> tuple[str, str]:
         target = self._target
         if target is None:
-            target = self._target = plain_target(self.head) or self._find_target()
+            target = self._target = plain_target(self.head) or lenient_target(self.head)
         return target
-
-    def _find_target(self) -> tuple[str, str]:
-        # The URL may have spaces in it, which RFC 9112 §3.2 lets a recipient accept: what is around it counts.
-        method, _, rest = self.start_line.partition(" ")
-        url, space, version = rest.rpartition(" ")
-        return method, url.strip() if space else version
 
     @property
     def version(self) -> str:
-        return self.start_line.rpartition("HTTP/")[2].strip()
+        return request_version(self.head)
 
 
 class Http1Response(_Head, HttpResponse):
-    __slots__ = ("head",)
+    __slots__ = ("head", "_line")
 
     side = Side.SERVER
+    _line: StatusLine | None
 
     def __init__(
         self, first: int, last: int, position: int, size: int, head: bytes, body: Content = b"",
@@ -94,18 +94,24 @@ class Http1Response(_Head, HttpResponse):
         self.faults = faults
         self._body = body
         self._trailers = trailers
-        self._fields = None
+        self._fields = self._line = None
         self.interim = interim
 
     @property
+    def status_line(self) -> StatusLine:
+        line = self._line
+        if line is None:
+            line = self._line = status_line(self.head)
+        return line
+
+    @property
     def status(self) -> int:
-        code = self.head.lstrip(b"\r\n")[9:12]
-        return int(code) if code.isdigit() else 0
+        return self.status_line.status
 
     @property
     def reason(self) -> str:
-        return self.start_line[13:]
+        return self.status_line.reason
 
     @property
     def version(self) -> str:
-        return text(self.head.lstrip(b"\r\n")[5:8])
+        return self.status_line.version
