@@ -7,11 +7,13 @@ the client's chunks are looked at for that.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from pysniff.core import Core
 from pysniff.dissector import Dissector, Match
 from pysniff.entry import Flow
+from pysniff.known import patience
 from pysniff.limits import KIB
 from pysniff.message import CLIENT, SERVER, Side
 from pysniff.unrecognised import Transfer
@@ -85,8 +87,8 @@ class Detection:
         self.exhausted = False
         self._ledger = core.ledger
         self._limits = core.limits
-        self._candidates = core.dissectors[transport] if only is None else (only,)
-        self._longest = core.limits.detect_bytes * max([one.patience for one in self._candidates], default=1)
+        self._candidates: Collection[type[Dissector]] = core.dissectors[transport] if only is None else (only,)
+        self._longest = core.limits.detect_bytes * patience(self._candidates)
         self.oriented = oriented
         self._midstream = midstream
         self._heads = [b"", b""]

@@ -7,11 +7,6 @@ it holds as well, layer in layer, without bound (RecursionError), and loses what
 
 from __future__ import annotations
 
-from dpkt.dpkt import UnpackError
-from dpkt.pppoe import PPPoE
-from dpkt.sll import SLL
-from dpkt.sll2 import SLL2
-
 from pysniff.layer import (
     ETHERNET,
     IPV4,
@@ -96,6 +91,9 @@ def provider_backbone(span: Span) -> Next:
 
 def pppoe(span: Span) -> Next:
     """RFC 2516, session stage."""
+    from dpkt.dpkt import UnpackError
+    from dpkt.pppoe import PPPoE
+
     try:
         head = PPPoE(span.head(6, "PPPoE"))
     except UnpackError:
@@ -146,6 +144,9 @@ def ppp_directed(span: Span) -> Next:
 
 def cooked(span: Span) -> Next:
     """LINKTYPE_LINUX_SLL."""
+    from dpkt.dpkt import UnpackError
+    from dpkt.sll import SLL
+
     try:
         head = SLL(span.head(16, "cooked header"))
     except UnpackError:
@@ -155,6 +156,9 @@ def cooked(span: Span) -> Next:
 
 def cooked2(span: Span) -> Next:
     """LINKTYPE_LINUX_SLL2."""
+    from dpkt.dpkt import UnpackError
+    from dpkt.sll2 import SLL2
+
     try:
         head = SLL2(span.head(20, "cooked header"))
     except UnpackError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from frames import ethernet, ipv4, tcp
+
+from pysniff.dissectors import BUILT_IN, PLACES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pysniff"
@@ -105,6 +109,29 @@ def test_a_public_name_loads_nothing_heavy(name: str) -> None:
     loaded = loaded_by(f"import pysniff; pysniff.{name}")
     assert {module for module in loaded if module.startswith("pysniff.")}
     assert not loaded & HEAVY
+
+
+def test_the_command_line_imports_only_what_calls_of_http1_need(tmp_path: Path) -> None:
+    """Its start is CPU time, of which a short capture is most."""
+    frame = ethernet(ipv4(tcp(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")))
+    capture = tmp_path / "http1.pcap"
+    header = struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    capture.write_bytes(header + struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
+    script = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+    script += "from pysniff.cli import main; main()"
+    command = [sys.executable, "-c", script, "-r", str(capture), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert '"url":"/hello"' in done.stdout
+    loaded = set(done.stderr.split())
+    assert "pysniff.dissectors.http1" in loaded
+    others = {"http2", "dns", "redis", "websocket", "grpc_messages"}
+    assert not loaded & {f"pysniff.dissectors.{name}" for name in others}
+    assert not loaded & {"pysniff.tls.dissector", "pysniff.cli.details", "pysniff.cli.hub", "dpkt", "numpy"}
+
+
+def test_the_patience_of_a_dissector_is_known_before_it_is_imported() -> None:
+    for place, dissector in zip(PLACES, BUILT_IN, strict=True):
+        assert (place.patience, place.transport) == (dissector.patience, dissector.transport)
 
 
 def test_the_modules_of_the_core_do_no_io() -> None:

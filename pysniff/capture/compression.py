@@ -8,15 +8,10 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from pysniff.errors import ReadError
 from pysniff.limits import KIB
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 STEP = 256 * KIB  # of output
 
@@ -80,13 +75,23 @@ class Gunzip:
         return iter(())
 
 
+def _zstd() -> Any:
+    """The module, which few captures need."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 class Unzstd:
     """RFC 8878: frames one after another, skippable ones too; windows up to zstd's own default bound of 128 MiB."""
 
     name = "zstd"
 
     def __init__(self) -> None:
-        self._frame = zstd.ZstdDecompressor()
+        self._zstd = _zstd()
+        self._frame = self._zstd.ZstdDecompressor()
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -94,14 +99,14 @@ class Unzstd:
             self._begun = True
             try:
                 out = self._frame.decompress(data, STEP)
-            except zstd.ZstdError as error:
+            except self._zstd.ZstdError as error:
                 raise _damaged("zstd", error) from None
             if out:
                 yield out
             data = b""
             if self._frame.eof:
                 data = self._frame.unused_data
-                self._frame = zstd.ZstdDecompressor()
+                self._frame = self._zstd.ZstdDecompressor()
                 self._begun = False
 
     def end(self) -> Iterator[bytes]:

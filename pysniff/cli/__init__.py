@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from pysniff.cli.doctor import doctor as doctor_command
 from pysniff.cli.errors import guarded
-from pysniff.cli.filter import filter as filter_command
-from pysniff.cli.hub import hub as hub_command
-from pysniff.cli.launch import run as run_command
-from pysniff.cli.query import query as query_command
 from pysniff.cli.sniff import EXAMPLES
 from pysniff.cli.sniff import sniff as sniff_command
-from pysniff.cli.worker import worker as worker_command
 
+# The module that has the command, which is imported for its sake alone.
+COMMANDS = {
+    "doctor": "doctor", "filter": "filter", "hub": "hub", "query": "query", "run": "launch", "sniff": "sniff",
+    "worker": "worker",
+}  # fmt: skip
 GROUP_OPTIONS = ("-h", "--help", "--version")
 
 
@@ -28,9 +28,18 @@ class Pysniff(click.Group):
     """A group whose default command is `sniff`, and whose every failure is one line and an exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in GROUP_OPTIONS):
+        if not args or (args[0] not in COMMANDS and args[0] not in GROUP_OPTIONS):
             args = ["sniff", *args]
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"pysniff.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        return command
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage("pysniff", "[sniff] [OPTIONS] [BPF]...")
@@ -82,15 +91,6 @@ def group() -> None:
 
     Reads live from interfaces or from capture files. `sniff` is what it does without a subcommand.
     """
-
-
-group.add_command(sniff_command)
-group.add_command(query_command)
-group.add_command(run_command)
-group.add_command(filter_command)
-group.add_command(worker_command)
-group.add_command(hub_command)
-group.add_command(doctor_command)
 
 
 def main() -> NoReturn:

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Callable
 
 import click
@@ -106,6 +105,8 @@ def point(excerpt: str) -> None:
 
 def unexpected(error: Exception) -> None:
     if os.environ.get("PYSNIFF_DEBUG") == "1":
+        import traceback
+
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     message = str(error)
     what = type(error).__name__ + (f": {message}" if message else "")

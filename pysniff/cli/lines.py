@@ -11,7 +11,6 @@ from time import localtime, strftime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pysniff.cli.decryption import is_closed, name_within
-from pysniff.cli.details import details
 from pysniff.cli.terminal import Terminal, cells, cut, pad, visible
 from pysniff.limits import SECOND
 from pysniff.message import SERVER, Role
@@ -76,6 +75,8 @@ class Lines:
     def _texts(self, entries: Iterable[Entry]) -> Iterator[bytes]:
         width = self._terminal.width()
         body_limit = self._body_limit if self._verbosity > 1 else None
+        if self._verbosity:
+            from pysniff.cli.details import details
         for entry in entries:
             if self._is_shown_open(entry):
                 continue

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -24,8 +23,6 @@ from pysniff.cli.options import room_for
 from pysniff.cli.outcomes import Outcomes
 from pysniff.cli.output import Output, Silent, Sink
 from pysniff.cli.progress import Progress
-from pysniff.cli.recorded import Recorded
-from pysniff.cli.recording import Tee, ask, open_recorder, record
 from pysniff.cli.terminal import terminal, visible
 from pysniff.entries import Entries
 from pysniff.errors import PysniffError, WriteError
@@ -34,6 +31,7 @@ from pysniff.sources import Taker
 if TYPE_CHECKING:
     from pysniff.capture.writer import Writer
     from pysniff.cli.options import SniffOptions
+    from pysniff.cli.recorded import Recorded
     from pysniff.entry import Entry
     from pysniff.kfl.filter import Filter
     from pysniff.ledger import Ledger
@@ -46,6 +44,8 @@ def run(options: SniffOptions) -> int:
     if sys.stdout is None:
         raise WriteError("standard output is closed", hint="redirect it to /dev/null")
     if needs_packets(options.outputs) and options.store is None:
+        from tempfile import TemporaryDirectory
+
         with TemporaryDirectory(prefix="pysniff-") as directory:
             return run(replace(options, store=directory, storage_limit=room_for(options)))
     sink = open_sink(options, sys.stdout)
@@ -61,19 +61,25 @@ def run(options: SniffOptions) -> int:
     failure: PysniffError | None = None
     with ExitStack() as stack:
         recorder = None
+        packets: Taker | None = writer
         if exports is not None and options.store is not None:
             exports.packets_from(Path(options.store))
         if options.store is not None and options.files:
+            from pysniff.cli.recording import Tee, open_recorder
+
             recorder = stack.enter_context(open_recorder(options, "file"))
-        packets = writer if recorder is None else Tee(recorder, writer)
+            packets = Tee(recorder, writer)
         entries = _open(options, packets, progress)
         stack.enter_context(entries)
         if recorder is not None and options.store_secrets:
             entries.secrets.tell(recorder.learn)
         interrupt = stack.enter_context(source.interruptible(entries.stop))
-        if watched and isinstance(entries, (Entries, Recorded)) and not options.files:
-            listening(entries.interfaces)
-            stack.enter_context(QuietHint(lambda: entries.ledger))
+        if watched and not options.files:
+            from pysniff.cli.recorded import Recorded
+
+            if isinstance(entries, (Entries, Recorded)):
+                listening(entries.interfaces)
+                stack.enter_context(QuietHint(lambda: entries.ledger))
         if exports is not None:
             stack.callback(exports.abandon)  # whatever ends the run: what came is kept
         try:
@@ -110,14 +116,20 @@ def run(options: SniffOptions) -> int:
 def _open(options: SniffOptions, packets: Taker | None, progress: Progress) -> Entries | Recorded | Query:
     """Entries from files, interfaces or a store."""
     if options.query is not None:
+        from pysniff.cli.recording import ask
+
         return ask(options, options.query, source.limits(options.body_limit))
     if options.store is not None and not options.files:
+        from pysniff.cli.recorded import Recorded
+
         return Recorded(options)
     return source.open_source(options, packets, progress)
 
 
 def _recorded(options: SniffOptions) -> int:
     """--store with nothing to show."""
+    from pysniff.cli.recording import record
+
     writer = open_writer(options.write)
     try:
         code = record(options, writer)
@@ -201,6 +213,8 @@ def tell_end(options: SniffOptions, entries: Entries | Recorded | Query, ledger:
 
 def _programs_of(entries: Entries | Recorded | Query) -> Iterable[str]:
     """What was seen of each program whose keys could be read, or whose connections had none."""
+    from pysniff.cli.recorded import Recorded
+
     if isinstance(entries, Recorded):
         return entries.programs
     if isinstance(entries, Entries) and entries.tracing is not None and entries.tracing.secrets is not None:

@@ -248,5 +248,5 @@ def _command_meant(words: tuple[str, ...]) -> str:
     parent = click.get_current_context().parent
     if len(words) != 1 or parent is None or not isinstance(parent.command, click.Group):
         return ""
-    near = get_close_matches(words[0], list(parent.command.commands), n=1)
+    near = get_close_matches(words[0], parent.command.list_commands(parent), n=1)
     return f"did you mean pysniff {near[0]}?" if near else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +77,11 @@ class Terminal:
 
     def width(self) -> int | None:
         """Columns now, or None where lines must not be cut."""
-        return shutil.get_terminal_size().columns if self.interactive else None
+        if not self.interactive:
+            return None
+        from shutil import get_terminal_size
+
+        return get_terminal_size().columns
 
 
 def terminal(stream: IO[str], environ: Mapping[str, str] = os.environ) -> Terminal:

@@ -6,31 +6,33 @@ nobody knows that, by the fields that only gRPC has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
-from pysniff.dissectors.grpc_call import Call, kind_of
-from pysniff.dissectors.grpc_messages import GrpcRequest, GrpcResponse
-from pysniff.dissectors.grpc_variables import VARIABLES
-from pysniff.dissectors.http import HttpRequest, HttpResponse
+from pysniff.kfl.schema import Rows
+from pysniff.limits import DEFAULT, Limits
 from pysniff.message import Message
+from pysniff.protobuf.schema import NOTHING, Schemas
 from pysniff.refinement import Refinement
+
+Messages = tuple[Message | None, Message | None]
 
 
 class Grpc(Refinement):
-    """Calls of gRPC over HTTP/2, and of gRPC-Web over any HTTP."""
+    """Calls of gRPC over HTTP/2, and of gRPC-Web over any HTTP; what reads them is imported for the first one."""
 
     protocol: ClassVar[str] = "grpc"
     refines: ClassVar[str] = "http"
     mark: ClassVar[bytes] = b"application/grpc"
-    variables = VARIABLES
+    variables = Rows("pysniff.dissectors.grpc_variables")
 
-    def refine(self, request: Message | None, response: Message | None) -> tuple[Message | None, Message | None] | None:
-        asked = request if isinstance(request, HttpRequest) else None
-        answered = response if isinstance(response, HttpResponse) else None
-        if (asked is None or kind_of(asked) is None) and (answered is None or kind_of(answered) is None):
-            return None
-        call = Call(asked, answered, self.limits, self.schemas)
-        return (
-            None if asked is None else GrpcRequest(asked, call),
-            None if answered is None else GrpcResponse(answered, call),
-        )
+    def __init__(self, limits: Limits = DEFAULT, schemas: Schemas = NOTHING) -> None:
+        super().__init__(limits, schemas)
+        self._refined: Callable[[Message | None, Message | None, Limits, Schemas], Messages | None] | None = None
+
+    def refine(self, request: Message | None, response: Message | None) -> Messages | None:
+        if self._refined is None:
+            from pysniff.dissectors.grpc_messages import refined
+
+            self._refined = refined
+        return self._refined(request, response, self.limits, self.schemas)

@@ -15,7 +15,9 @@ from pysniff.dissectors.grpc_call import Call, kind_of, last_of
 from pysniff.dissectors.grpc_half import Half
 from pysniff.dissectors.grpc_payload import LengthPrefixedMessage
 from pysniff.dissectors.http import Fields, HttpMessage, HttpRequest, HttpResponse
-from pysniff.message import Fault, printable
+from pysniff.limits import Limits
+from pysniff.message import Fault, Message, printable
+from pysniff.protobuf.schema import Schemas
 
 # grpc/doc/statuscodes.md
 STATUSES = (
@@ -242,3 +244,18 @@ class GrpcResponse(GrpcMessage, HttpResponse):
     def _last_word(self, name: str) -> str:
         """A field of the trailers, of the head where there is nothing else, or of the trailers in gRPC-Web's body."""
         return last_of(self.http.trailers, name) or self.index.get(name) or last_of(self.trailers, name)
+
+
+def refined(
+    request: Message | None, response: Message | None, limits: Limits, schemas: Schemas
+) -> tuple[Message | None, Message | None] | None:
+    """Two messages of HTTP as gRPC sees them, None where they are not its own."""
+    asked = request if isinstance(request, HttpRequest) else None
+    answered = response if isinstance(response, HttpResponse) else None
+    if (asked is None or kind_of(asked) is None) and (answered is None or kind_of(answered) is None):
+        return None
+    call = Call(asked, answered, limits, schemas)
+    return (
+        None if asked is None else GrpcRequest(asked, call),
+        None if answered is None else GrpcResponse(answered, call),
+    )

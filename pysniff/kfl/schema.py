@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from pysniff.kfl.types import Type
 
@@ -27,6 +28,29 @@ class Variable(NamedTuple):
     meaning: str
     section: str
     read: Callable[[Entry], object]
+
+
+class Rows(Sequence[Variable]):
+    """VARIABLES of a module, which is imported when somebody asks for them."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def _rows(self) -> Sequence[Variable]:
+        rows: Sequence[Variable] = import_module(self._module).VARIABLES
+        return rows
+
+    @overload
+    def __getitem__(self, place: int) -> Variable: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Variable]: ...
+
+    def __getitem__(self, place: int | slice) -> Variable | Sequence[Variable]:
+        return self._rows()[place]
+
+    def __len__(self) -> int:
+        return len(self._rows())
 
 
 class Schema:
