@@ -176,6 +176,14 @@ def test_a_row_of_a_summary_says_what_one_of_its_entry_says() -> None:
         assert row == want._replace(headline=entry.summary, size=size), entry
 
 
+def test_what_was_read_out_of_tls_has_the_name_that_urls_give_it() -> None:
+    told = dict(summary(CALLS[0]))
+    assert (row_of(Told(told, ())).protocol, row_of(Told({**told, "tls": {"version": "1.3"}}, ())).protocol) == (
+        "http",
+        "https",
+    )
+
+
 def test_the_question_is_put_as_it_was_given() -> None:
     hub = Says(LAST)
     given_ = {"filter": "http", "start": 5, "end": 9, "newest_first": True, "count": 7}

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pysniff.cli.decryption import name_within
 from pysniff.cli.errors import FINE, LOST, complain
 from pysniff.cli.json_lines import line
 from pysniff.cli.lines import Lines, Row
@@ -202,7 +203,7 @@ def row_of(told: Told) -> Row:
         # The first byte is the server's, and it was not asked.
         "<-" if text("id").rpartition(".")[2][:1] == "s" and "unrequested" not in kinds else "->",
         _end(summary.get("dst")),
-        protocol,
+        name_within(protocol) if summary.get("tls") else protocol,
         text("summary"),
         status if status or ok else "-",  # what nobody answers is well without one
         _styles(status, ok=ok),
