@@ -439,7 +439,7 @@ class Conversation:
         request = self.pairs.asked(answer)
         core = self._core
         return Context(
-            client.ip, str(server), memory, request, answer, at, core.secrets, self._wait, core.kept, core.remembering
+            client.ip, str(server), memory, request, answer, at, core.secrets, core.kept, core.remembering, self._wait
         )
 
     def _flip(self) -> None:

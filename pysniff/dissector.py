@@ -122,9 +122,9 @@ class Context:
     response: Message | None = None
     at: int = 0
     secrets: Secrets = field(default_factory=Secrets)
-    wait: Callable[[], None] = lambda: None
     kept: Kept = field(default_factory=Kept)
     remembering: bool = False
+    wait: Callable[[], None] = lambda: None
 
 
 class Dissector(ABC):
