@@ -215,6 +215,9 @@ def test_a_worker_dials_in_with_the_workers_token_alone(tmp_path: Path) -> None:
     asyncio.run(conversation())
 
 
+CA_USE = "keyUsage=critical,keyCertSign"  # RFC 5280 wants it, and Python 3.13 asks for it
+
+
 def make(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
@@ -224,7 +227,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ca.pem, and of it hub.pem, hub.key, person.pem and person.key."""
     folder = tmp_path_factory.mktemp("certificates")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-    make(folder, "req", "-x509", *key, "-subj", "/CN=a CA", "-keyout", "ca.key", "-out", "ca.pem")
+    make(folder, "req", "-x509", *key, "-subj", "/CN=a CA", "-addext", CA_USE, "-keyout", "ca.key", "-out", "ca.pem")
     for name in ("hub", "person"):
         made = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key")
         alternative = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-addext", "basicConstraints=CA:FALSE")
