@@ -73,7 +73,7 @@ def test_what_is_missing_is_named_with_what_still_works_and_the_way_out(monkeypa
 def test_what_is_only_worse_does_not_keep_it_from_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     worse = Finding("waiting programs", Needed.BETTER, "programs cannot wait", "6.0 and later can", "most")
     lines = said(monkeypatch, (FINE, worse), Secrets([process(7, "nginx")]))
-    assert any(line.startswith("-- waiting progr.: programs cannot wait") for line in lines)
+    assert any(line.startswith("-- waiting programs: programs cannot wait") for line in lines)
     assert any(line.startswith("ok kernel keys: works: bpf") for line in lines)
 
 

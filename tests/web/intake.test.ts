@@ -96,6 +96,31 @@ test("calls that history is first to tell are below those that ended before them
   balanced(intake);
 });
 
+test("what was cleared before live told it stays away, and history may show it again", () => {
+  const done = (from: number, to: number) =>
+    calls(from, to).map((one) => ({ ...one, completed: one.timestamp.replace("Z", "9Z") }));
+  const intake = new Intake(new Ring(100), new Ring(100));
+  const ids = () =>
+    Array.from({ length: intake.ring.count }, (_, row) => intake.ring.at(intake.ring.first + row)?.summary.id);
+  intake.take(batch(done(0, 5).reverse()), "above");
+  intake.flush(now);
+  intake.clearRows();
+  intake.take(batch([...done(0, 5), ...done(5, 6)]), "below");
+  assert.deepEqual(
+    intake.flush(now).calls.map((one) => one.summary.id),
+    ["5"],
+  );
+  balanced(intake);
+  intake.take(batch(done(0, 5).reverse()), "above");
+  intake.flush(now);
+  assert.deepEqual(ids(), ["0", "1", "2", "3", "4", "5"]);
+  balanced(intake);
+  intake.clear(); // another question
+  intake.take(batch(done(0, 5)), "below");
+  intake.flush(now);
+  assert.equal(intake.ring.count, 5);
+});
+
 test("what falls out is counted, wherever it was", () => {
   const intake = new Intake(new Ring(50), new Ring(20));
   for (let at = 0; at < 200; at += 20) {

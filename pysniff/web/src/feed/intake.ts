@@ -17,6 +17,8 @@ const STEP = 32;
 /** Bytes of calls that wait while rows are held still. */
 const WAITING_BYTES = 64 * 2 ** 20;
 
+/** The newest rows among which may be calls that live has not told yet: it is a few seconds behind at most. */
+const LATEST = 2_000;
 /** In the queue, where a page ends. */
 const SETTLE = () => {};
 
@@ -55,6 +57,8 @@ export class Intake {
   /** Of what came above, calls that ended after everything below: they belong there, once the page is here. */
   #newer: { call: Packed; summary: Summary }[] = [];
   #doneBelow = "";
+  /** Rows that were emptied before live told them, at most LATEST of each ring: from below they do not come again. */
+  #cleared = new Set<string>();
   #queue: (Parcel | (() => void))[] = [];
   #queued = 0;
   #dropped = 0;
@@ -125,7 +129,20 @@ export class Intake {
     return { calls, changed };
   }
 
+  /** Empty it; what the rows showed does not come again from below. */
+  clearRows(): void {
+    const cleared = new Set<string>();
+    for (const ring of [this.ring, this.waiting])
+      for (let row = ring.end - 1; row >= Math.max(ring.first, ring.end - LATEST); row--) {
+        const { completed, id } = ring.at(row)?.summary ?? {};
+        if (id && completed && completed > this.#doneBelow) cleared.add(id);
+      }
+    this.clear();
+    this.#cleared = cleared;
+  }
+
   clear(): void {
+    this.#cleared.clear();
     this.#queue = [];
     this.#queued = this.#dropped = this.received = this.revised = this.refused = this.arrived = 0;
     this.lastAbove = this.newestBelow = this.#doneBelow = "";
@@ -145,8 +162,9 @@ export class Intake {
     const summary = unpacked(call);
     // The hub tells live calls a little later than they can be asked for: of those history is first to tell.
     const isNewer = this.#doneBelow !== "" && (summary.completed ?? "") > this.#doneBelow;
-    if (parcel.where === "below") this.#place(call, summary, "below", calls);
-    else {
+    if (parcel.where === "below") {
+      if (!this.#cleared.has(summary.id)) this.#place(call, summary, "below", calls);
+    } else {
       this.lastAbove = summary.timestamp;
       if (isNewer) this.#newer.push({ call, summary });
       else this.#place(call, summary, "above", calls);

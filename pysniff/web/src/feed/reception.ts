@@ -110,6 +110,7 @@ export function older(): void {
 export function clear(): void {
   live.cleared();
   history.stop();
+  intake.clearRows();
   emptied();
   store.earlier.value = "cleared";
   store.following.value = true;
@@ -125,6 +126,7 @@ function asked(): Asked {
 }
 
 async function begin(now: Asked): Promise<void> {
+  intake.clear();
   batch(() => {
     emptied();
     store.refused.value = null;
@@ -211,7 +213,6 @@ function caughtUp(): void {
 }
 
 function emptied(): void {
-  intake.clear();
   arrivals.clear();
   arrived = 0;
   looked = null;
