@@ -48,11 +48,10 @@ _GIVEN_UP = "the connection was given up here: too much was held of all together
 def _cut(outputs: Iterable[Output], words: str) -> Iterable[Output]:
     """Whatever a dissector says to the end of its bytes: there were more, or may have been."""
     for output in outputs:
-        told = (
-            words != _GIVEN_UP and isinstance(output, Message) and any(one.kind == "truncated" for one in output.faults)
-        )
-        if isinstance(output, Message) and not told:
-            output.faults += (Fault("truncated", words),)
+        if isinstance(output, Message):
+            told = any(fault.kind == "truncated" for fault in output.faults)
+            if not told or words == _GIVEN_UP:
+                output.faults += (Fault("truncated", words),)
         yield output
 
 

@@ -322,7 +322,7 @@ class Sniffer:
                 segment(key, seq, ack, flags, data[body:stop], 0, ts)
             if deadlines.next < due:
                 due = deadlines.next
-            enough = holding.due - ledger.tcp_in_order - ledger.udp_delivered - ledger.plain_delivered
+            enough = holding.due - holding.came()
             if in_order >= enough:
                 tcp_bytes += in_order
                 enough = self._weigh(in_order, ts)
